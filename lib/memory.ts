@@ -1,0 +1,200 @@
+// Lifetimes: scopes that free what they made, and the garbage collector as the safety net.
+//
+// Note [Lifetimes]. A tensor holds one reference for its user and one for every place of the tape that saved it. The
+// user's reference goes when its tidy() scope ends, when dispose() is called, or, outside of any scope, when the
+// garbage collector finds the object. Memory returns when the last reference goes.
+import { AsyncLocalStorage } from "node:async_hooks";
+import { checkFunction, checkTensor } from "./check.js";
+import { native } from "./native.js";
+import { Tensor } from "./tensor.js";
+
+interface Scope {
+  tensors: Tensor[];
+  closed: boolean;
+}
+
+const registry = new FinalizationRegistry<number>((id) => native.release(id));
+
+let current: Scope | null = null;
+// A scope of an async function lives across awaits, where other code runs; which one is current is then a property of
+// the async context. Asked only while there is one, because asking costs as much as making a tensor.
+const asyncScope = new AsyncLocalStorage<Scope>();
+let openAsyncScopes = 0;
+
+function scopeNow(): Scope | null {
+  if (current !== null || openAsyncScopes === 0) return current;
+  const scope = asyncScope.getStore();
+  return scope === undefined || scope.closed ? null : scope;
+}
+
+/** Puts a new tensor into the scope that is open, or under the garbage collector's watch. */
+export function track(t: Tensor): void {
+  const scope = scopeNow();
+  if (scope !== null) scope.tensors.push(t);
+  else registry.register(t, t.id);
+}
+
+/** Takes a further reference, which {@link drop} gives back. */
+export function retain(t: Tensor): void {
+  t.refs++;
+}
+
+export function drop(t: Tensor): void {
+  if (--t.refs > 0 || t.id === 0) return;
+  const id = t.id;
+  t.id = 0;
+  t.storage.tensors--;
+  native.release(id);
+}
+
+/** Gives up the user's reference; safe to call twice. */
+export function dispose(t: Tensor): void {
+  if (t.disposed) return;
+  t.disposed = true;
+  drop(t);
+}
+
+/** Opens a scope by hand, for where a callback would cost; pair with {@link closeScope}. */
+export function openScope(): Scope | null {
+  const outer = current;
+  current = { tensors: [], closed: false };
+  return outer;
+}
+
+/** Frees what the open scope made, but for what was retained or kept, and reopens `outer`. */
+export function closeScope(outer: Scope | null): void {
+  const scope = current!;
+  current = outer;
+  free(scope);
+}
+
+function free(scope: Scope): void {
+  scope.closed = true;
+  const tensors = scope.tensors;
+  for (let i = 0; i < tensors.length; i++) {
+    const t = tensors[i];
+    if (t.disposed || t.kept) continue;
+    t.disposed = true;
+    drop(t);
+    // Saved by a tape that is still alive: if that is never run, the collector frees it.
+    if (t.id !== 0) registry.register(t, t.id);
+  }
+}
+
+/** Calls visit for every tensor in a result: a tensor, or arrays, plain objects and maps of results. */
+function eachTensor(value: unknown, visit: (t: Tensor) => void, seen: Set<unknown>): void {
+  if (value instanceof Tensor) return visit(value);
+  if (value === null || typeof value !== "object" || ArrayBuffer.isView(value) || seen.has(value)) return;
+  seen.add(value);
+  if (Array.isArray(value)) for (const item of value) eachTensor(item, visit, seen);
+  else if (value instanceof Map) for (const item of value.values()) eachTensor(item, visit, seen);
+  else {
+    const proto = Object.getPrototypeOf(value);
+    if (proto === Object.prototype || proto === null) {
+      for (const item of Object.values(value)) eachTensor(item, visit, seen);
+    }
+  }
+}
+
+/** Moves the tensors of a result to the scope around, and frees the rest. */
+function finish(scope: Scope, result: unknown, outer: Scope | null): void {
+  const escaping = new Set<Tensor>();
+  eachTensor(result, (t) => escaping.add(t), new Set());
+  if (escaping.size > 0) {
+    scope.tensors = scope.tensors.filter((t) => {
+      if (!escaping.has(t)) return true;
+      if (t.disposed || t.kept) return false;
+      if (outer !== null && !outer.closed) outer.tensors.push(t);
+      else registry.register(t, t.id);
+      return false;
+    });
+  }
+  free(scope);
+}
+
+/**
+ * Runs `fn` and frees every tensor that it made, except those in its result, those given to {@link keep}, and the
+ * gradients of leaves. If `fn` returns a promise, the scope stays open until that settles, and only for `fn` itself:
+ * code that runs meanwhile is not affected.
+ *
+ * @throws {@link ArgumentError} if `fn` is no function; whatever `fn` throws, after freeing.
+ * @example
+ * const loss = tidy(() => model.forward(x).sub(y).square().mean());   // the intermediates are gone
+ */
+export function tidy<T>(fn: () => T): T {
+  checkFunction("tidy", "fn", fn);
+  const outer = scopeNow();
+  const before = current;
+  const scope: Scope = { tensors: [], closed: false };
+  let result: T;
+  current = scope;
+  try {
+    result = asyncScope.run(scope, fn);
+  } catch (error) {
+    current = before;
+    free(scope);
+    throw error;
+  }
+  current = before;
+  if (result instanceof Promise) {
+    openAsyncScopes++;
+    return result.then(
+      (value) => {
+        openAsyncScopes--;
+        finish(scope, value, outer);
+        return value;
+      },
+      (error) => {
+        openAsyncScopes--;
+        free(scope);
+        throw error;
+      },
+    ) as T;
+  }
+  finish(scope, result, outer);
+  return result;
+}
+
+/** Takes a tensor out of every tidy() scope: it lives until it is disposed or collected. Returns it. */
+export function keep<T extends Tensor>(t: T): T {
+  checkTensor("keep", "t", t);
+  if (!t.kept) {
+    t.kept = true;
+    registry.register(t, t.id);
+  }
+  return t;
+}
+
+/** Numbers about the memory of this thread, in bytes. */
+export interface MemoryStats {
+  /** In tensors that are alive, rounded up to blocks. */
+  allocated: number;
+  /** The most that `allocated` has been since the start or {@link resetPeakMemory}. */
+  peak: number;
+  /** Taken from the system, in use or cached. */
+  reserved: number;
+  /** Tensors and views alive. */
+  tensors: number;
+  /** The most that the process may reserve. */
+  limit: number;
+}
+
+/**
+ * Memory in use by tensors of this thread.
+ * @example memoryStats().tensors   // 0 after everything was freed
+ */
+export function memoryStats(): MemoryStats {
+  native.memoryStats();
+  const [allocated, peak, reserved, , tensors, limit] = native.mailbox;
+  return { allocated, peak, reserved, tensors, limit };
+}
+
+/** Starts a new measurement of `memoryStats().peak`. */
+export function resetPeakMemory(): void {
+  native.resetPeak();
+}
+
+/** Gives cached memory that no tensor uses back to the system. */
+export function emptyCache(): void {
+  native.emptyCache();
+}

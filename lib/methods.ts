@@ -1,0 +1,65 @@
+// Attaches the functions of ops/ to Tensor as methods: one line in the interface and one below per method, in
+// alphabetical order.
+import * as arithmetic from "./ops/arithmetic.js";
+import * as copy from "./ops/copy.js";
+import * as reduce from "./ops/reduce.js";
+import * as view from "./ops/view.js";
+import { Tensor } from "./tensor.js";
+
+/** Drops the first parameter, which becomes `this`. */
+type Method<F> = F extends (x: Tensor, ...rest: infer R) => infer Y ? (...rest: R) => Y : never;
+
+declare module "./tensor.js" {
+  interface Tensor {
+    /** See {@link arithmetic.add}. */ add: Method<typeof arithmetic.add>;
+    /** See {@link arithmetic.add_}. */ add_: Method<typeof arithmetic.add_>;
+    /** See {@link copy.clone}. */ clone: Method<typeof copy.clone>;
+    /** See {@link copy.contiguous}. */ contiguous: Method<typeof copy.contiguous>;
+    /** See {@link copy.copy_}. */ copy_: Method<typeof copy.copy_>;
+    /** See {@link copy.detach}. */ detach: Method<typeof copy.detach>;
+    /** See {@link view.expand}. */ expand: Method<typeof view.expand>;
+    /** See {@link view.flatten}. */ flatten: Method<typeof view.flatten>;
+    /** See {@link arithmetic.mul}. */ mul: Method<typeof arithmetic.mul>;
+    /** See {@link view.permute}. */ permute: Method<typeof view.permute>;
+    /** See {@link view.reshape}. */ reshape: Method<typeof view.reshape>;
+    /** See {@link view.select}. */ select: Method<typeof view.select>;
+    /** See {@link view.slice}. */ slice: Method<typeof view.slice>;
+    /** See {@link view.squeeze}. */ squeeze: Method<typeof view.squeeze>;
+    /** See {@link reduce.sum}. */ sum: Method<typeof reduce.sum>;
+    /** See {@link reduce.sumTo}. */ sumTo: Method<typeof reduce.sumTo>;
+    /** See {@link copy.to}. */ to: Method<typeof copy.to>;
+    /** See {@link view.transpose}. */ transpose: Method<typeof view.transpose>;
+    /** See {@link view.unsqueeze}. */ unsqueeze: Method<typeof view.unsqueeze>;
+  }
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: the types above are exact; this only moves the first argument
+function method(name: string, fn: (x: any, ...rest: any[]) => unknown): void {
+  Object.defineProperty(Tensor.prototype, name, {
+    configurable: true,
+    writable: true,
+    value(this: Tensor, a: unknown, b: unknown, c: unknown, d: unknown) {
+      return fn(this, a, b, c, d);
+    },
+  });
+}
+
+method("add", arithmetic.add);
+method("add_", arithmetic.add_);
+method("clone", copy.clone);
+method("contiguous", copy.contiguous);
+method("copy_", copy.copy_);
+method("detach", copy.detach);
+method("expand", view.expand);
+method("flatten", view.flatten);
+method("mul", arithmetic.mul);
+method("permute", view.permute);
+method("reshape", view.reshape);
+method("select", view.select);
+method("slice", view.slice);
+method("squeeze", view.squeeze);
+method("sum", reduce.sum);
+method("sumTo", reduce.sumTo);
+method("to", copy.to);
+method("transpose", view.transpose);
+method("unsqueeze", view.unsqueeze);

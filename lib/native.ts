@@ -1,0 +1,58 @@
+// The only file that loads the addon.
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+import { KernelError, nativeError } from "./errors.js";
+import type { Kernels } from "./kernels.generated.js";
+
+/** What `native/core/addon.cpp` exports. Ids are numbers; 0 stands for no tensor. */
+export interface Native {
+  /** [0, 8) shape and [8, 16) strides of the next create or view; results of memoryStats. */
+  mailbox: Float64Array;
+  create(dtype: number, rank: number, strided: boolean): number;
+  view(id: number, rank: number, offset: number): number;
+  /** False if the id names no living tensor. */
+  release(id: number): boolean;
+  write(id: number, data: ArrayBufferView): void;
+  read(id: number): Promise<ArrayBuffer>;
+  readSync(id: number): ArrayBuffer;
+  sequence(): number;
+  memoryStats(): void;
+  resetPeak(): void;
+  emptyCache(): void;
+  setMemoryLimit(bytes: number): void;
+  setThreads(count: number): void;
+  setErrorFactory(factory: typeof nativeError): void;
+  setSynchronous(on: boolean): void;
+  describe(): {
+    isa: string;
+    threads: number;
+    cores: number;
+    onednn: string;
+    kernels: { name: string; params: string; devices: string[] }[];
+  };
+  kernels: Kernels;
+}
+
+function load(): Native {
+  const root = fileURLToPath(new URL("..", import.meta.url));
+  const require = createRequire(import.meta.url);
+  try {
+    return require("node-gyp-build")(root) as Native;
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    const library = /lib(dnnl|gomp)[^:]*/.exec(reason)?.[0];
+    throw new KernelError("GT_LOAD", `the native addon could not be loaded (${reason})`, {
+      op: "gradtape",
+      cause,
+      hint: library
+        ? `install ${library.startsWith("libdnnl") ? "oneDNN" : "libgomp"} (Debian, Ubuntu: apt-get install ${library.startsWith("libdnnl") ? "libdnnl2" : "libgomp1"})`
+        : "build it with `npm run setup` in a source checkout, or reinstall the package",
+    });
+  }
+}
+
+export const native = load();
+native.setErrorFactory(nativeError);
+if (process.env.GRADTAPE_CPU_MEMORY_LIMIT) native.setMemoryLimit(Number(process.env.GRADTAPE_CPU_MEMORY_LIMIT));
+
+export const kernels = native.kernels;

@@ -1,0 +1,65 @@
+// Copies: between layouts, dtypes and devices.
+import { checkTensor } from "../check.js";
+import { checkDevice, type Device } from "../device.js";
+import { checkDtype, type DType, dtypes, isFloat } from "../dtype.js";
+import { ShapeError } from "../errors.js";
+import { layoutLike } from "../layout.js";
+import { kernels } from "../native.js";
+import { broadcastShapes, sameShape, stridesAreContiguous } from "../shape.js";
+import { checkInPlace, record } from "../tape.js";
+import { allocate, allocateView, type Tensor } from "../tensor.js";
+
+/** A copy with memory of its own. Gradients flow through it. */
+export function clone(x: Tensor): Tensor {
+  checkTensor("clone", "x", x);
+  const y = allocate(x.shape, x.dtype, x.device, layoutLike(x));
+  kernels.copy(x.id, y.id);
+  return record("clone", y, [x], [], (dy) => [dy]);
+}
+
+/** `x` itself if its memory is row-major without gaps, else a copy that is. */
+export function contiguous(x: Tensor): Tensor {
+  checkTensor("contiguous", "x", x);
+  if (stridesAreContiguous(x.shape, x.strides)) return x;
+  const y = allocate(x.shape, x.dtype, x.device);
+  kernels.copy(x.id, y.id);
+  return record("contiguous", y, [x], [], (dy) => [dy]);
+}
+
+/**
+ * Converts to another dtype or moves to another device; `x` itself if there is nothing to do. Floats become integers by
+ * truncation; to bool is "not zero".
+ * @example x.to("float64")
+ */
+export function to(x: Tensor, target: DType | Device): Tensor {
+  checkTensor("to", "x", x);
+  if (!(dtypes as string[]).includes(target)) {
+    checkDevice("to", target);
+    return x;
+  }
+  const dtype = checkDtype("to", target, "target");
+  if (dtype === x.dtype) return x;
+  const y = allocate(x.shape, dtype, x.device, layoutLike(x));
+  kernels.copy(x.id, y.id);
+  const from = x.dtype;
+  return isFloat(dtype) && isFloat(from) ? record("to", y, [x], [], (dy) => [to(dy, from)]) : y;
+}
+
+/** A tensor on the same memory that is not part of the graph. */
+export function detach(x: Tensor): Tensor {
+  checkTensor("detach", "x", x);
+  return x.requiresGrad ? allocateView(x, x.shape, x.strides) : x;
+}
+
+/** Overwrites `x` with the values of `source`, which may broadcast and have another dtype. Returns `x`. */
+export function copy_(x: Tensor, source: Tensor): Tensor {
+  checkTensor("copy_", "x", x);
+  checkTensor("copy_", "source", source);
+  const shape = broadcastShapes("copy_", x.shape, source.shape, "x", "source");
+  if (!sameShape(shape, x.shape)) {
+    throw new ShapeError(`source [${source.shape.join(", ")}] does not fit into x [${x.shape.join(", ")}]`, { op: "copy_", argument: "source" });
+  }
+  checkInPlace("copy_", x);
+  kernels.copy(source.id, x.id);
+  return x;
+}

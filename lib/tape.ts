@@ -1,0 +1,312 @@
+// Reverse-mode automatic differentiation on a tape of recorded operations.
+//
+// Note [Recording]. An op computes its output with kernels and then calls record() with the inputs, the tensors that
+// its gradient rule needs, and the rule itself. Rules use public ops, so that recording them (createGraph) gives
+// second derivatives. A saved tensor is held by the tape until backward passes it, whatever its user does.
+import { AutogradError, ShapeError } from "./errors.js";
+import { closeScope, drop, keep, openScope, retain } from "./memory.js";
+import { sameShape, showShape } from "./shape.js";
+import type { Tensor } from "./tensor.js";
+
+/** The gradient rule of one op: gradients of its inputs, in their order; null where there is none or none is needed. */
+export type Backward = (dy: Tensor, dys: readonly (Tensor | null)[]) => readonly (Tensor | null)[];
+
+export class TapeNode {
+  readonly op: string;
+  /** Creation order: a node always comes after the nodes of its inputs. */
+  readonly sequence: number;
+  inputs: readonly Tensor[];
+  saved: readonly Tensor[];
+  versions: readonly number[];
+  backward: Backward | null;
+  readonly outputs: number;
+  /** Hooks on outputs, by output number. */
+  hooks: Map<number, Set<GradientHook>> | null = null;
+  /** Outputs whose gradient the user asked to keep. */
+  retained: Map<number, Tensor> | null = null;
+
+  constructor(op: string, inputs: readonly Tensor[], saved: readonly Tensor[], backward: Backward, outputs: number) {
+    this.op = op;
+    this.sequence = ++sequence;
+    this.inputs = inputs;
+    this.saved = saved;
+    const versions = new Array<number>(saved.length);
+    for (let i = 0; i < saved.length; i++) {
+      retain(saved[i]);
+      versions[i] = saved[i].storage.version;
+    }
+    this.versions = versions;
+    this.backward = backward;
+    this.outputs = outputs;
+  }
+
+  /** Drops what was saved. The node stays, so that a second backward can say what is wrong. */
+  free(): void {
+    if (this.backward === null) return;
+    for (const t of this.saved) drop(t);
+    this.saved = this.inputs = [];
+    this.backward = null;
+  }
+}
+
+/** Sees a gradient when it is computed; may return another one to be used instead. */
+// biome-ignore lint/suspicious/noConfusingVoidType: hooks without a return value are the common case
+export type GradientHook = (gradient: Tensor) => Tensor | undefined | void;
+
+let sequence = 0;
+let enabled = true;
+
+/** True if operations are being recorded: not inside of {@link noGrad} or a backward pass. */
+export function isGradEnabled(): boolean {
+  return enabled;
+}
+
+/**
+ * Runs `fn` without recording, for evaluation and for updates by hand. If `fn` is async, only its part before the
+ * first await is covered.
+ * @example const logits = noGrad(() => model.forward(x));
+ */
+export function noGrad<T>(fn: () => T): T {
+  return withGrad(false, fn);
+}
+
+/** Runs `fn` with recording, inside of a {@link noGrad}. */
+export function enableGrad<T>(fn: () => T): T {
+  return withGrad(true, fn);
+}
+
+function withGrad<T>(on: boolean, fn: () => T): T {
+  const before = enabled;
+  enabled = on;
+  try {
+    return fn();
+  } finally {
+    enabled = before;
+  }
+}
+
+/** True if the op on these inputs will be recorded, so that it pays to compute what only the gradient needs. */
+export function needsGrad(inputs: readonly Tensor[]): boolean {
+  if (!enabled) return false;
+  for (let i = 0; i < inputs.length; i++) if (inputs[i].requiresGrad) return true;
+  return false;
+}
+
+/**
+ * Records that `y` was computed from `inputs`. `saved` are the tensors (of inputs, outputs or in between) that
+ * `backward` reads. Returns `y`.
+ */
+export function record(op: string, y: Tensor, inputs: readonly Tensor[], saved: readonly Tensor[], backward: Backward): Tensor {
+  if (needsGrad(inputs)) {
+    y.requiresGrad = true;
+    y.node = new TapeNode(op, inputs, saved, backward, 1);
+  }
+  return y;
+}
+
+/** The same for an op with several differentiable outputs: its rule gets their gradients as `dys`, null where unused. */
+export function recordMany(op: string, ys: readonly Tensor[], inputs: readonly Tensor[], saved: readonly Tensor[], backward: Backward): void {
+  if (!needsGrad(inputs)) return;
+  const node = new TapeNode(op, inputs, saved, backward, ys.length);
+  ys.forEach((y, i) => {
+    y.requiresGrad = true;
+    y.node = node;
+    y.outputIndex = i;
+  });
+}
+
+/** A gradient rule that has no derivative of its own, such as a fused kernel, calls this first. */
+export function refuseSecondDerivative(op: string): void {
+  if (enabled) {
+    throw new AutogradError("its gradient is a fused kernel and has no derivative", {
+      op,
+      hint: "second derivatives need ops that have one; see the table in docs/autograd.md",
+    });
+  }
+}
+
+/** An in-place update changes `t`: refused where the tape would go wrong, else noted for saved copies of it. */
+export function checkInPlace(op: string, t: Tensor): void {
+  if (t.requiresGrad && enabled) {
+    throw new AutogradError("a tensor that requires grad cannot be changed in place while operations are recorded", {
+      op,
+      argument: "x",
+      hint: "do it inside of noGrad()",
+    });
+  }
+  t.storage.version++;
+}
+
+interface PassOptions {
+  retainGraph: boolean;
+  createGraph: boolean;
+  /** Only these get gradients, which are returned; otherwise leaves accumulate theirs. */
+  inputs: readonly Tensor[] | null;
+  op: string;
+}
+
+/** Walks the tape from outputs to leaves. `seeds` are the gradients of the outputs. */
+export function runBackward(outputs: readonly Tensor[], seeds: readonly Tensor[], options: PassOptions): (Tensor | null)[] {
+  const pass = new Pass(options);
+  return withGrad(options.createGraph, () => pass.run(outputs, seeds));
+}
+
+class Pass {
+  private readonly gradients = new Map<TapeNode, (Tensor | null)[]>();
+  private readonly wanted: Map<Tensor, Tensor | null> | null;
+
+  constructor(private readonly options: PassOptions) {
+    this.wanted = options.inputs && new Map(options.inputs.map((t) => [t, null]));
+  }
+
+  run(outputs: readonly Tensor[], seeds: readonly Tensor[]): (Tensor | null)[] {
+    const order = this.order(outputs);
+    const scope = openScope();
+    try {
+      for (let i = 0; i < outputs.length; i++) this.deliver(outputs[i], seeds[i]);
+      for (const node of order) this.step(node);
+      if (this.options.inputs === null) return [];
+      return this.options.inputs.map((t) => {
+        const g = this.wanted!.get(t)!;
+        return g;
+      });
+    } finally {
+      for (const dys of this.gradients.values()) for (const g of dys) if (g) drop(g);
+      closeScope(scope);
+    }
+  }
+
+  /** The nodes to visit, last one first. */
+  private order(outputs: readonly Tensor[]): TapeNode[] {
+    const seen = new Set<TapeNode>();
+    const stack: TapeNode[] = [];
+    const push = (t: Tensor) => {
+      if (t.node && !seen.has(t.node)) {
+        seen.add(t.node);
+        stack.push(t.node);
+      }
+    };
+    outputs.forEach(push);
+    while (stack.length > 0) for (const t of stack.pop()!.inputs) push(t);
+    const nodes = [...seen].sort((a, b) => b.sequence - a.sequence);
+    if (!this.wanted) return nodes;
+    // Only nodes on a way to a wanted tensor.
+    const useful = new Set<TapeNode>();
+    for (let i = nodes.length - 1; i >= 0; i--) {
+      const node = nodes[i];
+      if (node.inputs.some((t) => this.wanted!.has(t) || (t.node && useful.has(t.node)))) useful.add(node);
+    }
+    // A node whose inputs were freed is kept: visiting it throws the error that says so.
+    return nodes.filter((node) => useful.has(node) || node.backward === null);
+  }
+
+  private step(node: TapeNode): void {
+    const dys = this.gradients.get(node);
+    if (!dys) return;
+    if (node.backward === null) {
+      throw new AutogradError(`the graph behind ${node.op} was freed by an earlier backward pass`, {
+        op: this.options.op,
+        hint: "pass { retainGraph: true } to the first pass, or compute the forward again",
+      });
+    }
+    for (let i = 0; i < node.saved.length; i++) {
+      if (node.saved[i].storage.version !== node.versions[i]) {
+        throw new AutogradError(`a tensor that ${node.op} needs for its gradient was changed in place after ${node.op} ran`, {
+          op: this.options.op,
+          hint: "clone() it before the update",
+        });
+      }
+    }
+    this.callHooks(node, dys);
+    const scope = openScope();
+    try {
+      const dxs = node.backward(dys.find((g) => g !== null)!, dys);
+      const inputs = node.inputs;
+      for (let i = 0; i < inputs.length; i++) {
+        const dx = dxs[i];
+        if (!dx || !inputs[i].requiresGrad) continue;
+        if (!sameShape(dx.shape, inputs[i].shape)) {
+          throw new ShapeError(
+            `the gradient of input ${i} has shape ${showShape(dx.shape)} but the input has ${showShape(inputs[i].shape)}`,
+            { op: node.op },
+          );
+        }
+        this.deliver(inputs[i], dx);
+      }
+    } finally {
+      closeScope(scope);
+    }
+    this.gradients.delete(node);
+    for (const g of dys) if (g) drop(g);
+    if (!this.options.retainGraph) node.free();
+  }
+
+  private callHooks(node: TapeNode, dys: (Tensor | null)[]): void {
+    for (let i = 0; i < dys.length; i++) {
+      const g = dys[i];
+      if (!g) continue;
+      const hooks = node.hooks?.get(i);
+      if (hooks) {
+        const replaced = applyHooks(hooks, g);
+        if (replaced !== g) {
+          retain(replaced);
+          drop(g);
+          dys[i] = replaced;
+        }
+      }
+      const kept = node.retained?.get(i);
+      if (kept) accumulate(kept, dys[i]!, this.options.createGraph);
+    }
+  }
+
+  /** Hands a gradient to a tensor: to its node, to the caller who wants it, or to a leaf. */
+  private deliver(t: Tensor, g: Tensor): void {
+    if (this.wanted?.has(t)) {
+      const before = this.wanted.get(t);
+      // Results leave the scopes of this pass through keep(); a sum replaces its first part.
+      const sum = before ? before.add(g) : g.refs > 1 || g.kept ? g.clone() : g;
+      if (!sum.kept) keep(sum);
+      before?.dispose();
+      this.wanted.set(t, sum);
+    }
+    if (t.node) {
+      let dys = this.gradients.get(t.node);
+      if (!dys) {
+        dys = new Array<Tensor | null>(t.node.outputs).fill(null);
+        this.gradients.set(t.node, dys);
+      }
+      const before = dys[t.outputIndex];
+      const sum = before ? before.add(g) : g;
+      retain(sum);
+      if (before) drop(before);
+      dys[t.outputIndex] = sum;
+    } else if (!this.wanted && t.requiresGrad) {
+      accumulate(t, t.hooks ? applyHooks(t.hooks, g) : g, this.options.createGraph);
+    }
+  }
+}
+
+function applyHooks(hooks: Set<GradientHook>, g: Tensor): Tensor {
+  for (const hook of hooks) g = hook(g) ?? g;
+  return g;
+}
+
+/** True if nobody else can see the memory of `g`. */
+function isSoleOwner(g: Tensor): boolean {
+  return g.refs === 1 && g.storage.tensors === 1;
+}
+
+function accumulate(leaf: Tensor, g: Tensor, createGraph: boolean): void {
+  const before = leaf.grad;
+  if (createGraph) {
+    leaf.grad = keep(before ? before.add(g) : g);
+    return;
+  }
+  if (before === null) {
+    leaf.grad = isSoleOwner(g) && !g.kept ? keep(g) : keep(g.clone());
+  } else if (isSoleOwner(before) && !before.requiresGrad) {
+    before.add_(g);
+  } else {
+    leaf.grad = keep(before.add(g));
+  }
+}

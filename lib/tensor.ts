@@ -1,0 +1,301 @@
+// The tensor: a handle to native memory with a shape, a dtype and a place on the tape. Its operations are functions
+// in ops/, attached as methods by methods.ts.
+import { type Device } from "./device.js";
+import { type DType, dtypeCode, type TypedArray, typedArrayOf } from "./dtype.js";
+import { ArgumentError, AutogradError, DisposedError, ShapeError } from "./errors.js";
+import { dispose, track } from "./memory.js";
+import { native } from "./native.js";
+import { formatTensor } from "./print.js";
+import { contiguousStrides, numelOf, type Shape, sameShape, showShape } from "./shape.js";
+import { type GradientHook, runBackward, type TapeNode } from "./tape.js";
+
+/** Shared by a tensor and its views. */
+export interface StorageState {
+  /** Counts in-place updates. */
+  version: number;
+  /** Tensors and views on this memory. */
+  tensors: number;
+}
+
+/** Tensor data as nested arrays, as `toArray()` returns it. */
+export type NestedArray = number | bigint | boolean | NestedArray[];
+
+/**
+ * A multi-dimensional array on a device. Make one with `tensor`, `zeros`, `randn` and the like, not with `new`.
+ *
+ * Operations enqueue work and return at once; `await t.data()`, `t.item()` or `t.toArray()` wait for the value.
+ */
+export class Tensor {
+  /** The native id; 0 once the memory is gone. */
+  id: number;
+  readonly shape: Shape;
+  /** Steps in elements from one index to the next, by dimension. */
+  readonly strides: Shape;
+  readonly dtype: DType;
+  readonly device: Device;
+  /** True if operations on this tensor are recorded for gradients. */
+  requiresGrad = false;
+  /** What `backward()` accumulated; null before. */
+  grad: Tensor | null = null;
+
+  /** @internal */ readonly storage: StorageState;
+  /** @internal */ node: TapeNode | null = null;
+  /** @internal */ outputIndex = 0;
+  /** @internal */ refs = 1;
+  /** @internal */ disposed = false;
+  /** @internal */ kept = false;
+  /** @internal */ hooks: Set<GradientHook> | null = null;
+
+  /** @internal */
+  constructor(id: number, shape: Shape, strides: Shape, dtype: DType, device: Device, storage: StorageState) {
+    this.id = id;
+    this.shape = shape;
+    this.strides = strides;
+    this.dtype = dtype;
+    this.device = device;
+    this.storage = storage;
+    track(this);
+  }
+
+  /** Number of dimensions. */
+  get rank(): number {
+    return this.shape.length;
+  }
+
+  /** Number of elements. */
+  get numel(): number {
+    return numelOf(this.shape);
+  }
+
+  /** True if this tensor was not computed by a recorded operation. */
+  get isLeaf(): boolean {
+    return this.node === null;
+  }
+
+  // ---- values ----
+
+  /**
+   * The elements in row-major order, once they are computed. The event loop is free meanwhile.
+   * @throws {@link GradtapeError} what went wrong in this or an earlier operation, with that operation's name.
+   */
+  async data(): Promise<TypedArray> {
+    return typedArrayOf(this.dtype, await native.read(this.alive("data")));
+  }
+
+  /** {@link data}, but blocks this thread until the value is there. */
+  dataSync(): TypedArray {
+    return typedArrayOf(this.dtype, native.readSync(this.alive("dataSync")));
+  }
+
+  /** The value of a tensor with one element: a number, a bigint for int64, a boolean for bool. */
+  async item(): Promise<number> {
+    this.checkSingle("item");
+    return this.scalar((await this.data())[0]);
+  }
+
+  /** {@link item}, but blocks this thread until the value is there. */
+  itemSync(): number {
+    this.checkSingle("itemSync");
+    return this.scalar(this.dataSync()[0]);
+  }
+
+  /** The elements as nested arrays of numbers (bigints for int64, booleans for bool). */
+  async toArray(): Promise<NestedArray> {
+    return nest(await this.data(), this.shape, this.dtype);
+  }
+
+  /** {@link toArray}, but blocks this thread until the value is there. */
+  toArraySync(): NestedArray {
+    return nest(this.dataSync(), this.shape, this.dtype);
+  }
+
+  /** The shape, dtype and elements in NumPy's style. Blocks this thread until the value is there. */
+  toString(): string {
+    return formatTensor(this);
+  }
+
+  [Symbol.for("nodejs.util.inspect.custom")](): string {
+    return this.id === 0 ? `Tensor(disposed, ${showShape(this.shape)} ${this.dtype})` : this.toString();
+  }
+
+  // ---- lifetime ----
+
+  /** Frees the memory, unless the tape still needs it. Safe to call twice. */
+  dispose(): void {
+    dispose(this);
+  }
+
+  [Symbol.dispose](): void {
+    dispose(this);
+  }
+
+  // ---- gradients ----
+
+  /**
+   * Computes d(this)/d(leaf) for every leaf that requires grad, and adds it to `leaf.grad`.
+   *
+   * @param gradient d(result)/d(this), of this shape; may be left out for a tensor of one element.
+   * @param options `retainGraph` keeps the graph for another pass; `createGraph` records the pass itself, for second
+   * derivatives (and retains the graph).
+   * @throws {@link AutogradError} if nothing was recorded, or the graph was freed.
+   * @example loss.backward();
+   */
+  backward(gradient?: Tensor | null, options: { retainGraph?: boolean; createGraph?: boolean } = {}): void {
+    this.alive("backward");
+    if (options === null || typeof options !== "object") {
+      throw new ArgumentError("options must be an object", { op: "backward", argument: "options", value: options });
+    }
+    const seed = seedGradient("backward", this, gradient);
+    runBackward([this], [seed], {
+      retainGraph: options.retainGraph ?? options.createGraph ?? false,
+      createGraph: options.createGraph ?? false,
+      inputs: null,
+      op: "backward",
+    });
+    if (seed !== gradient) seed.dispose();
+  }
+
+  /**
+   * Calls `hook` with the gradient of this tensor whenever it is computed; what it returns, if anything, replaces it.
+   * Returns a function that removes the hook.
+   */
+  registerHook(hook: GradientHook): () => void {
+    if (typeof hook !== "function") {
+      throw new ArgumentError("hook must be a function", { op: "registerHook", argument: "hook", value: hook });
+    }
+    if (!this.requiresGrad) {
+      throw new AutogradError("the tensor does not require grad", { op: "registerHook" });
+    }
+    let set: Set<GradientHook>;
+    if (this.node) {
+      this.node.hooks ??= new Map();
+      set = this.node.hooks.get(this.outputIndex) ?? new Set();
+      this.node.hooks.set(this.outputIndex, set);
+    } else {
+      set = this.hooks ??= new Set();
+    }
+    set.add(hook);
+    return () => void set.delete(hook);
+  }
+
+  /** Makes `backward()` keep the gradient of this tensor in `grad` although it is no leaf. Returns this. */
+  retainGrad(): this {
+    if (!this.requiresGrad) throw new AutogradError("the tensor does not require grad", { op: "retainGrad" });
+    if (this.node) {
+      this.node.retained ??= new Map();
+      this.node.retained.set(this.outputIndex, this);
+    }
+    return this;
+  }
+
+  /** Sets `requiresGrad` of a leaf. Returns this. */
+  requiresGrad_(on = true): this {
+    if (typeof on !== "boolean") {
+      throw new ArgumentError("on must be true or false", { op: "requiresGrad_", argument: "on", value: on });
+    }
+    if (this.node) throw new AutogradError("only a leaf can change requiresGrad; use detach()", { op: "requiresGrad_" });
+    if (on && this.dtype !== "float32" && this.dtype !== "float64") {
+      throw new AutogradError(`only float tensors have gradients, not ${this.dtype}`, { op: "requiresGrad_" });
+    }
+    this.requiresGrad = on;
+    return this;
+  }
+
+  // ---- internals ----
+
+  /** The id, or an error that says this tensor is gone. */
+  private alive(op: string): number {
+    if (this.id !== 0) return this.id;
+    throw new DisposedError(`the tensor was disposed (${showShape(this.shape)} ${this.dtype})`, {
+      op,
+      hint: "keep() what must outlive its tidy(), or return it",
+    });
+  }
+
+  private checkSingle(op: string): void {
+    if (this.numel !== 1) {
+      throw new ShapeError(`the tensor has ${this.numel} elements, not one (${showShape(this.shape)})`, {
+        op,
+        value: this.shape,
+        hint: "use data() or toArray()",
+      });
+    }
+  }
+
+  private scalar(value: number | bigint): number {
+    return typeof value === "bigint" ? Number(value) : value;
+  }
+}
+
+/** The gradient to start from: given, or 1 for a single element. */
+export function seedGradient(op: string, output: Tensor, gradient: Tensor | null | undefined): Tensor {
+  if (!output.requiresGrad) {
+    throw new AutogradError("nothing was recorded: no input of this computation requires grad", {
+      op,
+      hint: "call requiresGrad_() on a leaf, and do not compute inside of noGrad()",
+    });
+  }
+  if (gradient === undefined || gradient === null) {
+    if (output.numel !== 1) {
+      throw new AutogradError(`a gradient must be given for a tensor of shape ${showShape(output.shape)}`, {
+        op,
+        hint: "reduce to one element first, or pass the gradient",
+      });
+    }
+    const seed = allocate(output.shape, output.dtype, output.device);
+    native.kernels.fill(seed.id, 1);
+    return seed;
+  }
+  if (!(gradient instanceof Tensor) || gradient.id === 0) {
+    throw new ArgumentError("gradient must be a living tensor", { op, argument: "gradient", value: gradient });
+  }
+  if (!sameShape(gradient.shape, output.shape) || gradient.dtype !== output.dtype) {
+    throw new ShapeError(
+      `gradient must be ${showShape(output.shape)} ${output.dtype}, not ${showShape(gradient.shape)} ${gradient.dtype}`,
+      { op, argument: "gradient" },
+    );
+  }
+  return gradient;
+}
+
+function nest(data: TypedArray, shape: Shape, dtype: DType): NestedArray {
+  let at = 0;
+  const build = (dim: number): NestedArray => {
+    if (dim === shape.length) {
+      const value = data[at++];
+      return dtype === "bool" ? value !== 0 : value;
+    }
+    const out: NestedArray[] = new Array(shape[dim]);
+    for (let i = 0; i < shape[dim]; i++) out[i] = build(dim + 1);
+    return out;
+  };
+  return build(0);
+}
+
+/** A new tensor without defined values; `strides` must fill their memory densely, row-major if left out. */
+export function allocate(shape: Shape, dtype: DType, device: Device, strides?: Shape): Tensor {
+  const mailbox = native.mailbox;
+  const rank = shape.length;
+  for (let i = 0; i < rank; i++) mailbox[i] = shape[i];
+  let id: number;
+  if (strides === undefined) {
+    strides = contiguousStrides(shape);
+    id = native.create(dtypeCode(dtype), rank, false);
+  } else {
+    for (let i = 0; i < rank; i++) mailbox[8 + i] = strides[i];
+    id = native.create(dtypeCode(dtype), rank, true);
+  }
+  return new Tensor(id, shape, strides, dtype, device, { version: 0, tensors: 1 });
+}
+
+/** A view of the memory of `base`, `offset` elements after its first. Not recorded: ops/view.ts does that. */
+export function allocateView(base: Tensor, shape: Shape, strides: Shape, offset = 0): Tensor {
+  const mailbox = native.mailbox;
+  for (let i = 0; i < shape.length; i++) {
+    mailbox[i] = shape[i];
+    mailbox[8 + i] = strides[i];
+  }
+  const id = native.view(base.id, shape.length, offset);
+  base.storage.tensors++;
+  return new Tensor(id, shape, strides, base.dtype, base.device, base.storage);
+}

@@ -1,0 +1,614 @@
+// The N-API surface. Every entry point runs inside guard(), so no C++ exception reaches V8, and every error object is
+// made by a JavaScript factory, so every error that a user sees is a typed one.
+#include <node_api.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <unordered_set>
+
+#include "core/environment.h"
+#include "core/transfer.h"
+#include "cpu/device.h"
+#include "cpu/isa.h"
+#include "cpu/version.h"
+
+namespace gt {
+namespace {
+
+struct Addon;
+
+struct Binding {
+  Addon* addon;
+  const KernelEntry* entry;
+};
+
+// A read that has been enqueued and whose promise is open.
+struct Pending {
+  Addon* addon;
+  const Tensor* tensor;
+  void* buffer;
+  int64_t bytes;
+  napi_deferred deferred;
+  Failure* failure;
+};
+
+struct Addon {
+  napi_env env = nullptr;
+  Environment environment;
+  std::vector<Binding> bindings;
+  napi_ref error_factory = nullptr;
+  napi_threadsafe_function completions = nullptr;
+  std::unordered_set<Pending*> pending;
+  bool synchronous = false;
+};
+
+// ---- Values ----------------------------------------------------------------------------------------------------
+
+napi_value undefined(napi_env env) {
+  napi_value value;
+  napi_get_undefined(env, &value);
+  return value;
+}
+
+napi_value text(napi_env env, const std::string& value) {
+  napi_value result;
+  napi_create_string_utf8(env, value.data(), value.size(), &result);
+  return result;
+}
+
+napi_value number(napi_env env, double value) {
+  napi_value result;
+  napi_create_double(env, value, &result);
+  return result;
+}
+
+double as_number(napi_env env, napi_value value, const char* what) {
+  double result;
+  if (napi_get_value_double(env, value, &result) != napi_ok) {
+    fail(ErrorCode::invalid_argument, "%s must be a number", what);
+  }
+  return result;
+}
+
+int64_t as_integer(napi_env env, napi_value value, const char* what) {
+  const double result = as_number(env, value, what);
+  if (!(std::fabs(result) <= 9007199254740992.0) || result != std::floor(result)) {
+    fail(ErrorCode::invalid_argument, "%s must be an integer, not %g", what, result);
+  }
+  return static_cast<int64_t>(result);
+}
+
+bool as_boolean(napi_env env, napi_value value, const char* what) {
+  bool result;
+  if (napi_get_value_bool(env, value, &result) != napi_ok) {
+    fail(ErrorCode::invalid_argument, "%s must be a boolean", what);
+  }
+  return result;
+}
+
+// ---- Errors ----------------------------------------------------------------------------------------------------
+
+// factory(code, message, kernel, shapes, sequence) makes the typed error. Falls back to a plain Error with a code
+// if the factory is not set or throws itself.
+napi_value make_error(Addon& addon, const char* code, const std::string& message, const std::string& kernel,
+                      const std::string& shapes, double sequence) {
+  napi_env env = addon.env;
+  if (addon.error_factory) {
+    napi_value factory, result;
+    napi_value args[] = {text(env, code), text(env, message), text(env, kernel), text(env, shapes), number(env, sequence)};
+    if (napi_get_reference_value(env, addon.error_factory, &factory) == napi_ok &&
+        napi_call_function(env, undefined(env), factory, 5, args, &result) == napi_ok) {
+      return result;
+    }
+    bool threw = false;
+    napi_is_exception_pending(env, &threw);
+    if (threw) napi_get_and_clear_last_exception(env, &result);
+  }
+  napi_value error;
+  napi_create_error(env, text(env, code), text(env, message), &error);
+  return error;
+}
+
+napi_value failure_error(Addon& addon, const Failure& failure) {
+  return make_error(addon, error_code_name(failure.code), failure.message, failure.kernel, failure.shapes,
+                    static_cast<double>(failure.sequence));
+}
+
+void throw_value(napi_env env, napi_value error) {
+  bool threw = false;
+  napi_is_exception_pending(env, &threw);
+  if (!threw) napi_throw(env, error);
+}
+
+// Runs body and turns whatever it throws into a JavaScript exception.
+template <class Body>
+napi_value guard(Addon& addon, const char* name, const Body& body) {
+  try {
+    return body();
+  } catch (const Error& error) {
+    throw_value(addon.env, make_error(addon, error_code_name(error.code), error.message, name, "", 0));
+  } catch (const std::bad_alloc&) {
+    throw_value(addon.env, make_error(addon, "GT_OUT_OF_MEMORY", "the host has no memory left", name, "", 0));
+  } catch (const std::exception& error) {
+    throw_value(addon.env, make_error(addon, "GT_INTERNAL", error.what(), name, "", 0));
+  } catch (...) {
+    throw_value(addon.env, make_error(addon, "GT_INTERNAL", "an exception of unknown type", name, "", 0));
+  }
+  return nullptr;
+}
+
+// Throws a failure of the stream as a JavaScript error, if there is one. The stream must be idle.
+bool throw_failure(Addon& addon) {
+  const Failure* failure = addon.environment.stream().failure();
+  if (!failure) return false;
+  const Failure copy = *failure;
+  napi_value error = failure_error(addon, copy);
+  addon.environment.acknowledge(copy);
+  throw_value(addon.env, error);
+  return true;
+}
+
+// A function of fixed argument count. Missing arguments are an error, further ones are ignored.
+template <int Count, class Body>
+napi_value entry(napi_env env, napi_callback_info info, const char* name, const Body& body) {
+  size_t argc = Count > 0 ? Count : 1;
+  napi_value args[Count > 0 ? Count : 1];
+  void* data;
+  napi_get_cb_info(env, info, &argc, args, nullptr, &data);
+  Addon& addon = *static_cast<Addon*>(data);
+  return guard(addon, name, [&] {
+    if (argc < static_cast<size_t>(Count)) {
+      fail(ErrorCode::invalid_argument, "%s takes %d arguments, not %zu", name, Count, argc);
+    }
+    return body(addon, args);
+  });
+}
+
+void account(Addon& addon) {
+  if (const int64_t delta = addon.environment.take_external_delta()) {
+    int64_t total;
+    napi_adjust_external_memory(addon.env, delta, &total);
+  }
+}
+
+// ---- Kernels ---------------------------------------------------------------------------------------------------
+
+napi_value call_kernel(napi_env env, napi_callback_info info) {
+  size_t argc = kMaxArgs;
+  napi_value args[kMaxArgs];
+  void* data;
+  napi_get_cb_info(env, info, &argc, args, nullptr, &data);
+  const Binding& binding = *static_cast<Binding*>(data);
+  Addon& addon = *binding.addon;
+  return guard(addon, binding.entry->name, [&]() -> napi_value {
+    const KernelDef* def = binding.entry->defs[static_cast<int>(DeviceType::cpu)];
+    if (argc != def->argc) {
+      fail(ErrorCode::invalid_argument, "takes %d arguments %s, not %zu", def->argc, def->params, argc);
+    }
+    Environment& environment = addon.environment;
+    Stream& stream = environment.stream();
+    Command& command = stream.next();
+    const uint64_t sequence = stream.enqueued() + 1;
+    for (size_t i = 0; i < argc; i++) {
+      const ArgKind kind = def->kinds[i];
+      switch (kind) {
+        case ArgKind::integer: command.args[i].integer = as_integer(env, args[i], "a scalar"); break;
+        case ArgKind::number: command.args[i].number = as_number(env, args[i], "a scalar"); break;
+        case ArgKind::boolean: command.args[i].integer = as_boolean(env, args[i], "a flag"); break;
+        default: {
+          const double id = as_number(env, args[i], "a tensor id");
+          if (id == 0 && (kind == ArgKind::opt_in || kind == ArgKind::opt_out)) {
+            command.args[i].tensor = nullptr;
+            break;
+          }
+          const Tensor* tensor = environment.find(id);
+          if (kind != ArgKind::out && kind != ArgKind::opt_out) environment.check_value(*tensor);
+          command.args[i].tensor = tensor;
+        }
+      }
+    }
+    for (size_t i = 0; i < argc; i++) {
+      const ArgKind kind = def->kinds[i];
+      if ((kind == ArgKind::out || kind == ArgKind::opt_out) && command.args[i].tensor) {
+        command.args[i].tensor->storage->written = sequence;
+      }
+    }
+    command.run = def->run;
+    command.def = def;
+    command.argc = def->argc;
+    command.always = 0;
+    stream.submit();
+    if (addon.synchronous) {
+      stream.wait_idle();
+      throw_failure(addon);
+    }
+    return nullptr;
+  });
+}
+
+// ---- Tensors ---------------------------------------------------------------------------------------------------
+
+napi_value create(napi_env env, napi_callback_info info) {
+  return entry<3>(env, info, "create", [&](Addon& addon, napi_value* args) {
+    const double id = addon.environment.create(as_integer(env, args[0], "dtype"), as_integer(env, args[1], "rank"),
+                                               as_boolean(env, args[2], "strided"));
+    account(addon);
+    return number(env, id);
+  });
+}
+
+napi_value view(napi_env env, napi_callback_info info) {
+  return entry<3>(env, info, "view", [&](Addon& addon, napi_value* args) {
+    return number(env, addon.environment.view(as_number(env, args[0], "id"), as_integer(env, args[1], "rank"),
+                                              as_integer(env, args[2], "offset")));
+  });
+}
+
+napi_value release(napi_env env, napi_callback_info info) {
+  return entry<1>(env, info, "release", [&](Addon& addon, napi_value* args) {
+    const bool released = addon.environment.release(as_number(env, args[0], "id"));
+    account(addon);
+    napi_value result;
+    napi_get_boolean(env, released, &result);
+    return result;
+  });
+}
+
+Dtype dtype_of(napi_typedarray_type type) {
+  switch (type) {
+    case napi_float32_array: return Dtype::f32;
+    case napi_float64_array: return Dtype::f64;
+    case napi_int32_array: return Dtype::i32;
+    case napi_bigint64_array: return Dtype::i64;
+    case napi_uint8_array:
+    case napi_uint8_clamped_array: return Dtype::u8;
+    default: fail(ErrorCode::dtype, "this kind of typed array holds no tensor data");
+  }
+}
+
+// write(id, array): fills a contiguous tensor. The array may change as soon as this returns.
+napi_value write(napi_env env, napi_callback_info info) {
+  return entry<2>(env, info, "write", [&](Addon& addon, napi_value* args) -> napi_value {
+    Environment& environment = addon.environment;
+    const Tensor& tensor = *environment.find(as_number(env, args[0], "id"));
+    napi_typedarray_type type;
+    size_t length;
+    void* data;
+    if (napi_get_typedarray_info(env, args[1], &type, &length, &data, nullptr, nullptr) != napi_ok) {
+      fail(ErrorCode::invalid_argument, "data must be a typed array");
+    }
+    const Dtype dtype = dtype_of(type);
+    if (dtype != tensor.dtype && !(dtype == Dtype::u8 && tensor.dtype == Dtype::boolean)) {
+      fail(ErrorCode::dtype, "data is %s but the tensor is %s", dtype_name(dtype), dtype_name(tensor.dtype));
+    }
+    check_contiguous("write", "tensor", tensor);
+    check_numel("write", "data", tensor, static_cast<int64_t>(length));
+    if (length == 0) return nullptr;
+    const size_t bytes = length * dtype_size(dtype);
+    Stream& stream = environment.stream();
+    if (stream.idle() && !stream.failure()) {
+      std::memcpy(tensor.raw, data, bytes);
+      tensor.storage->written = stream.enqueued();
+      return nullptr;
+    }
+    void* staging = std::malloc(bytes);
+    if (!staging) throw std::bad_alloc();
+    std::memcpy(staging, data, bytes);
+    Command& command = stream.next();
+    command.def = nullptr;
+    command.argc = 3;
+    command.always = 1;
+    command.args[0].pointer = tensor.raw;
+    command.args[1].pointer = staging;
+    command.args[2].integer = static_cast<int64_t>(bytes);
+    command.run = [](const Command& c) {
+      std::memcpy(c.args[0].pointer, c.args[1].pointer, static_cast<size_t>(c.args[2].integer));
+      std::free(c.args[1].pointer);
+    };
+    // A write succeeds also behind a failure, so its value is none that the failure took away.
+    tensor.storage->written = 0;
+    stream.submit();
+    return nullptr;
+  });
+}
+
+// The engine thread copies into memory of its own: the caller's could be detached while it does.
+void enqueue_read(Stream& stream, Pending* pending) {
+  Command& command = stream.next();
+  command.def = nullptr;
+  command.argc = 2;
+  command.always = 1;
+  command.args[0].pointer = pending;
+  command.args[1].pointer = &stream;
+  command.run = [](const Command& c) {
+    auto* read = static_cast<Pending*>(c.args[0].pointer);
+    if (const Failure* failure = static_cast<Stream*>(c.args[1].pointer)->failure()) {
+      read->failure = new Failure(*failure);
+    } else if (read->tensor) {
+      copy_to_contiguous(*read->tensor, read->buffer);
+    }
+    if (read->deferred) napi_call_threadsafe_function(read->addon->completions, read, napi_tsfn_nonblocking);
+  };
+  stream.submit();
+}
+
+Pending* new_read(Addon& addon, double id) {
+  const Tensor* tensor = nullptr;
+  if (id != 0) {
+    tensor = addon.environment.find(id);
+    addon.environment.check_value(*tensor);
+  }
+  const int64_t bytes = tensor ? tensor->numel * static_cast<int64_t>(dtype_size(tensor->dtype)) : 0;
+  void* buffer = std::malloc(bytes ? static_cast<size_t>(bytes) : 1);
+  if (!buffer) fail(ErrorCode::out_of_memory, "requested %lld bytes on the host", static_cast<long long>(bytes));
+  return new Pending{&addon, tensor, buffer, bytes, nullptr, nullptr};
+}
+
+napi_value take_buffer(napi_env env, Pending* read) {
+  napi_value result = nullptr;
+  const auto bytes = static_cast<size_t>(read->bytes);
+  if (bytes > 65536 && napi_create_external_arraybuffer(
+                           env, read->buffer, bytes, [](napi_env, void* memory, void*) { std::free(memory); }, nullptr,
+                           &result) == napi_ok) {
+    read->buffer = nullptr;
+    return result;
+  }
+  void* memory;
+  if (napi_create_arraybuffer(env, bytes, &memory, &result) != napi_ok) {
+    fail(ErrorCode::out_of_memory, "requested %zu bytes on the host", bytes);
+  }
+  std::memcpy(memory, read->buffer, bytes);
+  return result;
+}
+
+void finish_read(Pending* read) {
+  std::free(read->buffer);
+  delete read->failure;
+  delete read;
+}
+
+// Runs on the JavaScript thread when a read is done.
+void complete(napi_env env, napi_value, void*, void* data) {
+  auto* read = static_cast<Pending*>(data);
+  if (!env) return;  // the environment is going away; it frees what is pending
+  Addon& addon = *read->addon;
+  if (addon.pending.erase(read) == 0) return;
+  if (addon.pending.empty()) napi_unref_threadsafe_function(env, addon.completions);
+  napi_value error = nullptr;
+  if (read->failure) {
+    error = failure_error(addon, *read->failure);
+    addon.environment.acknowledge(*read->failure);
+  } else {
+    try {
+      napi_resolve_deferred(env, read->deferred, take_buffer(env, read));
+    } catch (const Error& e) {
+      error = make_error(addon, error_code_name(e.code), e.message, "read", "", 0);
+    }
+  }
+  if (error) napi_reject_deferred(env, read->deferred, error);
+  finish_read(read);
+}
+
+// read(id) → Promise<ArrayBuffer> of the elements in row-major order; read(0) only waits.
+napi_value read(napi_env env, napi_callback_info info) {
+  return entry<1>(env, info, "read", [&](Addon& addon, napi_value* args) {
+    Pending* pending = new_read(addon, as_number(env, args[0], "id"));
+    napi_value promise;
+    napi_create_promise(env, &pending->deferred, &promise);
+    if (addon.pending.empty()) napi_ref_threadsafe_function(env, addon.completions);
+    addon.pending.insert(pending);
+    enqueue_read(addon.environment.stream(), pending);
+    return promise;
+  });
+}
+
+// readSync(id) → ArrayBuffer; blocks this thread until the engine gets there.
+napi_value read_sync(napi_env env, napi_callback_info info) {
+  return entry<1>(env, info, "readSync", [&](Addon& addon, napi_value* args) -> napi_value {
+    Pending* pending = new_read(addon, as_number(env, args[0], "id"));
+    struct Finish {
+      Pending* read;
+      ~Finish() { finish_read(read); }
+    } finish{pending};
+    enqueue_read(addon.environment.stream(), pending);
+    addon.environment.stream().wait_idle();
+    if (pending->failure) {
+      napi_value error = failure_error(addon, *pending->failure);
+      addon.environment.acknowledge(*pending->failure);
+      throw_value(env, error);
+      return nullptr;
+    }
+    return take_buffer(env, pending);
+  });
+}
+
+// ---- Everything else -------------------------------------------------------------------------------------------
+
+napi_value sequence(napi_env env, napi_callback_info info) {
+  return entry<0>(env, info, "sequence", [&](Addon& addon, napi_value*) {
+    return number(env, static_cast<double>(addon.environment.stream().enqueued()));
+  });
+}
+
+// memoryStats(): writes allocated, peak, reserved, blocks, live tensors, limit and process-wide reserved bytes to
+// the mailbox.
+napi_value memory_stats(napi_env env, napi_callback_info info) {
+  return entry<0>(env, info, "memoryStats", [&](Addon& addon, napi_value*) -> napi_value {
+    const MemoryStats& stats = addon.environment.allocator().stats();
+    MemoryBudget& budget = cpu::engine().budget();
+    double* out = addon.environment.mailbox.get();
+    out[0] = static_cast<double>(stats.allocated);
+    out[1] = static_cast<double>(stats.peak);
+    out[2] = static_cast<double>(stats.reserved);
+    out[3] = static_cast<double>(stats.blocks);
+    out[4] = static_cast<double>(addon.environment.live_tensors());
+    out[5] = static_cast<double>(budget.limit.load());
+    out[6] = static_cast<double>(budget.reserved.load());
+    return nullptr;
+  });
+}
+
+napi_value reset_peak(napi_env env, napi_callback_info info) {
+  return entry<0>(env, info, "resetPeak", [&](Addon& addon, napi_value*) -> napi_value {
+    addon.environment.allocator().reset_peak();
+    return nullptr;
+  });
+}
+
+napi_value empty_cache(napi_env env, napi_callback_info info) {
+  return entry<0>(env, info, "emptyCache", [&](Addon& addon, napi_value*) -> napi_value {
+    addon.environment.stream().wait_idle();  // enqueued commands may still use blocks that are free already
+    addon.environment.allocator().trim();
+    return nullptr;
+  });
+}
+
+napi_value set_memory_limit(napi_env env, napi_callback_info info) {
+  return entry<1>(env, info, "setMemoryLimit", [&](Addon&, napi_value* args) -> napi_value {
+    const int64_t bytes = as_integer(env, args[0], "bytes");
+    if (bytes <= 0) fail(ErrorCode::invalid_argument, "bytes must be positive, not %lld", static_cast<long long>(bytes));
+    cpu::engine().budget().limit.store(bytes);
+    return nullptr;
+  });
+}
+
+napi_value set_threads(napi_env env, napi_callback_info info) {
+  return entry<1>(env, info, "setThreads", [&](Addon& addon, napi_value* args) -> napi_value {
+    const int64_t count = as_integer(env, args[0], "count");
+    if (count < 1 || count > 256) {
+      fail(ErrorCode::invalid_argument, "count must be 1 to 256, not %lld", static_cast<long long>(count));
+    }
+    addon.environment.stream().wait_idle();
+    cpu::set_thread_count(static_cast<int>(count));
+    return nullptr;
+  });
+}
+
+napi_value set_error_factory(napi_env env, napi_callback_info info) {
+  return entry<1>(env, info, "setErrorFactory", [&](Addon& addon, napi_value* args) -> napi_value {
+    napi_valuetype type;
+    napi_typeof(env, args[0], &type);
+    if (type != napi_function) fail(ErrorCode::invalid_argument, "factory must be a function");
+    if (addon.error_factory) napi_delete_reference(env, addon.error_factory);
+    addon.error_factory = nullptr;
+    napi_create_reference(env, args[0], 1, &addon.error_factory);
+    return nullptr;
+  });
+}
+
+napi_value set_synchronous(napi_env env, napi_callback_info info) {
+  return entry<1>(env, info, "setSynchronous", [&](Addon& addon, napi_value* args) -> napi_value {
+    addon.synchronous = as_boolean(env, args[0], "on");
+    return nullptr;
+  });
+}
+
+void set_property(napi_env env, napi_value object, const char* name, napi_value value) {
+  napi_set_named_property(env, object, name, value);
+}
+
+// describe() → { isa, threads, oneDNN, kernels: [{ name, params, devices }] }
+napi_value describe(napi_env env, napi_callback_info info) {
+  return entry<0>(env, info, "describe", [&](Addon&, napi_value*) {
+    napi_value result, list;
+    napi_create_object(env, &result);
+    set_property(env, result, "isa", text(env, cpu::isa_name()));
+    set_property(env, result, "threads", number(env, cpu::thread_count()));
+    set_property(env, result, "cores", number(env, cpu::available_cores()));
+    set_property(env, result, "onednn", text(env, cpu::onednn_version()));
+    napi_create_array(env, &list);
+    const KernelList all = kernels();
+    for (int i = 0; i < all.count; i++) {
+      napi_value item, devices;
+      napi_create_object(env, &item);
+      napi_create_array(env, &devices);
+      const char* params = "";
+      uint32_t count = 0;
+      for (int d = 0; d < kDeviceTypes; d++) {
+        if (!all.begin[i].defs[d]) continue;
+        params = all.begin[i].defs[d]->params;
+        napi_set_element(env, devices, count++, text(env, d == 0 ? "cpu" : "cuda"));
+      }
+      set_property(env, item, "name", text(env, all.begin[i].name));
+      set_property(env, item, "params", text(env, params));
+      set_property(env, item, "devices", devices);
+      napi_set_element(env, list, static_cast<uint32_t>(i), item);
+    }
+    set_property(env, result, "kernels", list);
+    return result;
+  });
+}
+
+void add_function(napi_env env, napi_value object, const char* name, napi_callback callback, void* data) {
+  napi_value function;
+  napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, data, &function);
+  set_property(env, object, name, function);
+}
+
+napi_value init(napi_env env, napi_value exports) {
+  auto* addon = new Addon;
+  addon->env = env;
+  if (const char* sync = std::getenv("GRADTAPE_SYNC")) addon->synchronous = std::strcmp(sync, "1") == 0;
+  napi_create_threadsafe_function(env, nullptr, nullptr, text(env, "gradtape"), 0, 1, nullptr, nullptr, nullptr,
+                                  complete, &addon->completions);
+  napi_unref_threadsafe_function(env, addon->completions);
+  // Hooks run in reverse order, so this one runs before the threadsafe function closes: after it the engine thread
+  // calls nothing of this environment any more.
+  napi_add_env_cleanup_hook(
+      env,
+      [](void* data) {
+        auto* self = static_cast<Addon*>(data);
+        self->environment.close();
+        for (Pending* read : self->pending) finish_read(read);
+        self->pending.clear();
+      },
+      addon);
+  napi_set_instance_data(env, addon, [](napi_env, void* data, void*) { delete static_cast<Addon*>(data); }, nullptr);
+
+  napi_value mailbox_buffer, mailbox;
+  auto* keep = new std::shared_ptr<double[]>(addon->environment.mailbox);
+  const size_t bytes = Environment::kMailbox * sizeof(double);
+  if (napi_create_external_arraybuffer(
+          env, keep->get(), bytes,
+          [](napi_env, void*, void* hint) { delete static_cast<std::shared_ptr<double[]>*>(hint); }, keep,
+          &mailbox_buffer) != napi_ok) {
+    delete keep;
+    napi_throw_error(env, "GT_INTERNAL", "this runtime refuses external array buffers");
+    return nullptr;
+  }
+  napi_create_typedarray(env, napi_float64_array, Environment::kMailbox, mailbox_buffer, 0, &mailbox);
+  set_property(env, exports, "mailbox", mailbox);
+
+  add_function(env, exports, "create", create, addon);
+  add_function(env, exports, "view", view, addon);
+  add_function(env, exports, "release", release, addon);
+  add_function(env, exports, "write", write, addon);
+  add_function(env, exports, "read", read, addon);
+  add_function(env, exports, "readSync", read_sync, addon);
+  add_function(env, exports, "sequence", sequence, addon);
+  add_function(env, exports, "memoryStats", memory_stats, addon);
+  add_function(env, exports, "resetPeak", reset_peak, addon);
+  add_function(env, exports, "emptyCache", empty_cache, addon);
+  add_function(env, exports, "setMemoryLimit", set_memory_limit, addon);
+  add_function(env, exports, "setThreads", set_threads, addon);
+  add_function(env, exports, "setErrorFactory", set_error_factory, addon);
+  add_function(env, exports, "setSynchronous", set_synchronous, addon);
+  add_function(env, exports, "describe", describe, addon);
+
+  napi_value functions;
+  napi_create_object(env, &functions);
+  const KernelList all = kernels();
+  addon->bindings.reserve(static_cast<size_t>(all.count));
+  for (int i = 0; i < all.count; i++) {
+    addon->bindings.push_back({addon, &all.begin[i]});
+    add_function(env, functions, all.begin[i].name, call_kernel, &addon->bindings.back());
+  }
+  set_property(env, exports, "kernels", functions);
+  return exports;
+}
+
+}  // namespace
+}  // namespace gt
+
+NAPI_MODULE_INIT() { return gt::init(env, exports); }

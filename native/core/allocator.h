@@ -1,0 +1,64 @@
+// Caching allocator, one per stream. Memory is handed out and taken back at enqueue time, on the thread that
+// enqueues: a block freed there may be reused by the next command at once, because the stream executes in order.
+// So peak memory follows program order, running ahead costs no memory, and out-of-memory is thrown where the
+// user's own call stands.
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <vector>
+
+namespace gt {
+
+// Where raw memory comes from: mmap on the CPU, cudaMalloc on a GPU.
+struct MemorySource {
+  virtual ~MemorySource() = default;
+  virtual void* reserve(int64_t bytes) = 0;  // null when there is none
+  virtual void unreserve(void* data, int64_t bytes) = 0;
+};
+
+// Bytes reserved from one device by all streams of the process, against a limit.
+struct MemoryBudget {
+  std::atomic<int64_t> reserved{0};
+  std::atomic<int64_t> limit{INT64_MAX};
+};
+
+struct MemoryStats {
+  int64_t allocated = 0;  // in blocks that are in use
+  int64_t peak = 0;       // the most that allocated has been
+  int64_t reserved = 0;   // taken from the source
+  int64_t blocks = 0;     // in use
+};
+
+class CachingAllocator {
+ public:
+  CachingAllocator(MemorySource& source, MemoryBudget& budget) : source_(source), budget_(budget) {}
+  ~CachingAllocator();
+  CachingAllocator(const CachingAllocator&) = delete;
+
+  // 64-byte aligned; throws out_of_memory. The size of a block is rounded up to its class.
+  void* allocate(int64_t bytes);
+  void deallocate(void* data, int64_t bytes) noexcept;
+  // Gives cached large blocks back to the source.
+  void trim() noexcept;
+
+  const MemoryStats& stats() const { return stats_; }
+  void reset_peak() { stats_.peak = stats_.allocated; }
+
+ private:
+  static constexpr int kClasses = 512;
+  struct Region {
+    void* data;
+    int64_t bytes;
+  };
+  void* reserve(int64_t bytes);
+
+  MemorySource& source_;
+  MemoryBudget& budget_;
+  std::vector<void*> free_[kClasses];
+  std::vector<Region> slabs_;  // small blocks are carved from these
+  char* slab_next_ = nullptr;
+  int64_t slab_left_ = 0;
+  MemoryStats stats_;
+};
+
+}  // namespace gt

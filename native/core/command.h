@@ -1,0 +1,29 @@
+// One enqueued piece of work: a plain record that can be copied, kept and replayed.
+#pragma once
+#include <cstdint>
+
+namespace gt {
+
+struct Tensor;
+struct KernelDef;
+
+union Arg {
+  const Tensor* tensor;  // null for an absent optional tensor
+  int64_t integer;
+  double number;
+  void* pointer;
+};
+
+constexpr int kMaxArgs = 28;
+
+struct Command {
+  void (*run)(const Command&);
+  const KernelDef* def;  // null for the stream's own commands
+  uint64_t sequence;
+  uint32_t argc;
+  uint32_t always;  // 1: runs even while the stream is failed
+  Arg args[kMaxArgs];
+};
+static_assert(sizeof(Command) == 256);
+
+}  // namespace gt

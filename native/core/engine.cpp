@@ -1,0 +1,196 @@
+#include "core/engine.h"
+
+#include <chrono>
+#include <cstring>
+#include <new>
+
+#include "core/kernel.h"
+#include "core/stream.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#define GT_PAUSE() _mm_pause()
+#else
+#define GT_PAUSE() std::this_thread::yield()
+#endif
+
+namespace gt {
+
+namespace {
+
+// How long the engine looks for work before it sleeps. Long enough to bridge the gaps between the operations of a
+// JavaScript step, short enough to leave an idle process idle.
+constexpr auto kSpin = std::chrono::microseconds(60);
+
+std::string shapes_of(const Command& command) {
+  std::string text;
+  if (!command.def) return text;
+  for (uint32_t i = 0; i < command.argc; i++) {
+    const ArgKind kind = command.def->kinds[i];
+    if (kind >= ArgKind::integer || kind == ArgKind::out || kind == ArgKind::opt_out || !command.args[i].tensor) continue;
+    const Tensor& t = *command.args[i].tensor;
+    text += text.empty() ? "[" : ", [";
+    for (int d = 0; d < t.rank; d++) text += (d ? ", " : "") + std::to_string(t.shape[d]);
+    text += std::string("] ") + dtype_name(t.dtype);
+  }
+  return text;
+}
+
+}  // namespace
+
+// ---- Stream ----------------------------------------------------------------------------------------------------
+
+Stream::Stream(Engine& engine) : engine_(engine), ring_(new Command[kCapacity]) { engine.attach(this); }
+
+Stream::~Stream() {
+  close();
+  delete failure_.load();
+}
+
+uint64_t Stream::submit() {
+  Command& command = ring_[tail_ % kCapacity];
+  command.sequence = ++tail_;
+  published_.store(tail_, std::memory_order_release);
+  engine_.wake();
+  return tail_;
+}
+
+void Stream::wait_for_space() {
+  while (tail_ - head_.load(std::memory_order_acquire) >= kCapacity) {
+    std::this_thread::sleep_for(std::chrono::microseconds(20));
+  }
+}
+
+void Stream::wait_idle() {
+  for (int i = 0; !idle() && i < 20000; i++) GT_PAUSE();
+  while (!idle()) std::this_thread::sleep_for(std::chrono::microseconds(10));
+}
+
+void Stream::close() {
+  if (detached_.load()) return;
+  closing_.store(true);
+  engine_.changed_.fetch_add(1);
+  engine_.wake();
+  while (!detached_.load()) {
+    std::this_thread::sleep_for(std::chrono::microseconds(50));
+    engine_.wake();
+  }
+}
+
+uint64_t Stream::resume() {
+  Command& command = next();
+  command.def = nullptr;
+  command.argc = 1;
+  command.always = 1;
+  command.args[0].pointer = this;
+  command.run = [](const Command& c) {
+    auto* stream = static_cast<Stream*>(c.args[0].pointer);
+    delete stream->failure_.exchange(nullptr);
+  };
+  return submit();
+}
+
+bool Stream::execute_one() {
+  const uint64_t head = head_.load(std::memory_order_relaxed);
+  if (head == published_.load(std::memory_order_acquire)) return false;
+  const Command& command = ring_[head % kCapacity];
+  if (command.always || !failure_.load(std::memory_order_relaxed)) {
+    ErrorCode code = ErrorCode::internal;
+    std::string message;
+    bool failed = false;
+    try {
+      command.run(command);
+    } catch (const Error& error) {
+      failed = true;
+      code = error.code;
+      message = error.message;
+    } catch (const std::bad_alloc&) {
+      failed = true;
+      code = ErrorCode::out_of_memory;
+      message = "the host has no memory left";
+    } catch (const std::exception& error) {
+      failed = true;
+      message = error.what();
+    } catch (...) {
+      failed = true;
+      message = "an exception of unknown type";
+    }
+    if (failed && !failure_.load()) {
+      failure_.store(new Failure{code, message, command.def ? command.def->name : "", shapes_of(command), command.sequence},
+                     std::memory_order_release);
+    }
+  }
+  head_.store(head + 1, std::memory_order_release);
+  return true;
+}
+
+// ---- Engine ----------------------------------------------------------------------------------------------------
+
+Engine::Engine(const char* name, MemorySource& source, std::function<void()> on_start)
+    : name_(name), source_(source), on_start_(std::move(on_start)) {}
+
+void Engine::attach(Stream* stream) {
+  {
+    std::lock_guard lock(mutex_);
+    streams_.push_back(stream);
+  }
+  changed_.fetch_add(1);
+  std::call_once(started_, [this] { std::thread([this] { run(); }).detach(); });
+  wake();
+}
+
+void Engine::wake_sleeping() {
+  sleeping_.store(0);
+  sleeping_.notify_one();
+}
+
+void Engine::run() {
+  on_start_();
+  std::vector<Stream*> streams;
+  uint32_t seen = changed_.load() - 1;
+  auto last_work = std::chrono::steady_clock::now();
+  for (;;) {
+    if (const uint32_t now = changed_.load(); now != seen) {
+      seen = now;
+      std::lock_guard lock(mutex_);
+      for (size_t i = 0; i < streams_.size();) {
+        Stream* stream = streams_[i];
+        if (stream->closing_.load()) {
+          streams_.erase(streams_.begin() + static_cast<ptrdiff_t>(i));
+          stream->detached_.store(true);  // the stream may be gone from here on
+        } else {
+          i++;
+        }
+      }
+      streams = streams_;
+    }
+    // A fair turn for every stream: two workers that train at once share the machine.
+    bool worked = false;
+    for (Stream* stream : streams) {
+      for (int i = 0; i < 64 && !stream->closing_.load(std::memory_order_relaxed); i++) {
+        if (!stream->execute_one()) break;
+        worked = true;
+      }
+    }
+    if (worked) {
+      last_work = std::chrono::steady_clock::now();
+      continue;
+    }
+    for (int i = 0; i < 64; i++) GT_PAUSE();
+    if (std::chrono::steady_clock::now() - last_work < kSpin) continue;
+    sleeping_.store(1);
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    bool pending = changed_.load() != seen;
+    for (Stream* stream : streams) {
+      pending |= stream->head_.load() != stream->published_.load();
+    }
+    if (pending) {
+      sleeping_.store(0);
+    } else {
+      sleeping_.wait(1);
+    }
+    last_work = std::chrono::steady_clock::now();
+  }
+}
+
+}  // namespace gt

@@ -1,0 +1,199 @@
+#include "core/environment.h"
+
+#include <cmath>
+
+#include "cpu/device.h"
+
+namespace gt {
+
+namespace {
+constexpr double kSlots = 16777216;          // 2^24
+constexpr double kMaxId = 9007199254740992;  // 2^53
+constexpr int64_t kMaxExtent = int64_t{1} << 52;
+}  // namespace
+
+Environment::Environment()
+    : mailbox(new double[kMailbox]()),
+      allocator_(new CachingAllocator(cpu::engine().memory(), cpu::engine().budget())),
+      stream_(new Stream(cpu::engine())) {}
+
+Environment::~Environment() {
+  close();
+  for (Slot& slot : slots_) {
+    if (!slot.tensor) continue;
+    if (--slot.tensor->storage->refs == 0) delete slot.tensor->storage;
+    delete slot.tensor;
+  }
+  for (Retired& retired : retired_) delete retired.tensor;
+  for (Tensor* tensor : spare_) delete tensor;
+}
+
+void Environment::close() { stream_->close(); }
+
+Tensor* Environment::new_tensor() {
+  const uint64_t executed = stream_->executed();
+  while (!retired_.empty() && retired_.front().sequence <= executed) {
+    spare_.push_back(retired_.front().tensor);
+    retired_.pop_front();
+  }
+  if (spare_.empty()) return new Tensor;
+  Tensor* tensor = spare_.back();
+  spare_.pop_back();
+  return tensor;
+}
+
+double Environment::insert(Tensor* tensor) {
+  uint32_t index;
+  if (free_slots_.empty()) {
+    if (slots_.size() >= kSlots) fail(ErrorCode::out_of_memory, "more than 16777216 tensors are alive");
+    index = static_cast<uint32_t>(slots_.size());
+    slots_.emplace_back();
+    slots_[index].generation = index == 0 ? 1 : 0;  // 0 is never an id: it means "no tensor"
+  } else {
+    index = free_slots_.back();
+    free_slots_.pop_back();
+  }
+  slots_[index].tensor = tensor;
+  live_++;
+  return index + slots_[index].generation * kSlots;
+}
+
+Tensor* Environment::find_or_null(double id) const {
+  if (id >= 0 && id < kMaxId && id == std::floor(id)) {
+    const double generation = std::floor(id / kSlots);
+    const auto index = static_cast<size_t>(id - generation * kSlots);
+    if (index < slots_.size() && slots_[index].tensor && slots_[index].generation == generation) {
+      return slots_[index].tensor;
+    }
+  }
+  return nullptr;
+}
+
+Tensor* Environment::find(double id) const {
+  if (Tensor* tensor = find_or_null(id)) return tensor;
+  fail(ErrorCode::disposed, "id %.17g names no living tensor", id);
+}
+
+// Fills shape, strides and numel from the mailbox; extent is the number of elements that memory must hold.
+void Environment::read_shape(Tensor& tensor, int64_t rank, bool strided, int64_t& extent) const {
+  if (rank < 0 || rank > kMaxRank) fail(ErrorCode::shape, "rank %lld is not in 0 to 8", static_cast<long long>(rank));
+  tensor.rank = static_cast<int32_t>(rank);
+  tensor.numel = 1;
+  for (int64_t i = 0; i < rank; i++) {
+    const double size = mailbox[i];
+    const double stride = strided ? mailbox[8 + i] : 0;
+    if (!(size >= 0 && size <= kMaxExtent && size == std::floor(size) && stride >= 0 && stride <= kMaxExtent &&
+          stride == std::floor(stride))) {
+      fail(ErrorCode::shape, "size %g or stride %g of dimension %lld is not an integer from 0 to 2^52", size, stride,
+           static_cast<long long>(i));
+    }
+    tensor.shape[i] = static_cast<int64_t>(size);
+    tensor.strides[i] = static_cast<int64_t>(stride);
+    if (__builtin_mul_overflow(tensor.numel, tensor.shape[i], &tensor.numel) || tensor.numel > kMaxExtent) {
+      bool empty = false;
+      for (int64_t j = 0; j < rank; j++) empty |= mailbox[j] == 0;
+      if (!empty) fail(ErrorCode::out_of_memory, "the tensor would have more than 2^52 elements");
+      tensor.numel = 0;
+    }
+  }
+  if (!strided) {
+    int64_t stride = 1;
+    for (int i = tensor.rank - 1; i >= 0; i--) {
+      tensor.strides[i] = stride;
+      if (tensor.numel > 0) stride *= tensor.shape[i];
+    }
+    extent = tensor.numel;
+    return;
+  }
+  extent = tensor.numel == 0 ? 0 : 1;
+  for (int i = 0; i < tensor.rank && tensor.numel > 0; i++) {
+    int64_t reach;
+    if (__builtin_mul_overflow(tensor.shape[i] - 1, tensor.strides[i], &reach) ||
+        __builtin_add_overflow(extent, reach, &extent) || extent > kMaxExtent) {
+      fail(ErrorCode::shape, "strides reach further than 2^52 elements");
+    }
+  }
+}
+
+double Environment::create(int64_t dtype, int64_t rank, bool strided) {
+  if (dtype < 0 || dtype >= kDtypeCount) {
+    fail(ErrorCode::dtype, "dtype number %lld is unknown", static_cast<long long>(dtype));
+  }
+  Tensor probe;
+  int64_t extent = 0;
+  read_shape(probe, rank, strided, extent);
+  probe.dtype = static_cast<Dtype>(dtype);
+  const int64_t bytes = extent * static_cast<int64_t>(dtype_size(probe.dtype));
+  void* data = allocator_->allocate(bytes);
+  auto* storage = new Storage{data, bytes, 1, 0};
+  probe.raw = data;
+  probe.storage = storage;
+  Tensor* tensor = new_tensor();
+  *tensor = probe;
+  external_delta_ += bytes;
+  return insert(tensor);
+}
+
+double Environment::view(double id, int64_t rank, int64_t offset) {
+  const Tensor& base = *find(id);
+  Tensor probe;
+  int64_t extent = 0;
+  read_shape(probe, rank, true, extent);
+  probe.dtype = base.dtype;
+  const auto size = static_cast<int64_t>(dtype_size(base.dtype));
+  const int64_t start = (static_cast<char*>(base.raw) - static_cast<char*>(base.storage->data)) / size;
+  const int64_t available = base.storage->bytes / size;
+  if (offset < -start || offset > available - start || extent > available - start - offset) {
+    fail(ErrorCode::shape, "a view of %lld elements at offset %lld leaves the memory of its base (%lld elements)",
+         static_cast<long long>(extent), static_cast<long long>(start + offset), static_cast<long long>(available));
+  }
+  probe.raw = static_cast<char*>(base.raw) + offset * size;
+  probe.storage = base.storage;
+  Tensor* tensor = new_tensor();
+  *tensor = probe;
+  tensor->storage->refs++;
+  return insert(tensor);
+}
+
+bool Environment::release(double id) {
+  Tensor* tensor = find_or_null(id);
+  if (!tensor) return false;
+  const auto index = static_cast<uint32_t>(std::fmod(id, kSlots));
+  Slot& slot = slots_[index];
+  slot.tensor = nullptr;
+  slot.generation++;
+  if (slot.generation < (1u << 29)) free_slots_.push_back(index);  // a worn-out slot is not used again
+  live_--;
+  Storage* storage = tensor->storage;
+  if (--storage->refs == 0) {
+    allocator_->deallocate(storage->data, storage->bytes);
+    external_delta_ -= storage->bytes;
+    delete storage;
+  }
+  retired_.push_back({tensor, stream_->enqueued()});
+  return true;
+}
+
+void Environment::check_value(const Tensor& tensor) const {
+  const uint64_t written = tensor.storage->written;
+  for (const Window& window : windows_) {
+    if (written >= window.from && written < window.to) {
+      fail(ErrorCode::failed_value, "the tensor holds no value: it was computed by or after an operation that failed");
+    }
+  }
+}
+
+void Environment::acknowledge(const Failure& failure) {
+  if (!windows_.empty() && failure.sequence < windows_.back().to) return;  // another await was told already
+  const uint64_t to = stream_->resume();
+  windows_.push_back({failure.sequence, to});
+}
+
+int64_t Environment::take_external_delta() {
+  const int64_t delta = external_delta_;
+  if (delta > -(1 << 20) && delta < (1 << 20)) return 0;
+  external_delta_ = 0;
+  return delta;
+}
+
+}  // namespace gt

@@ -1,0 +1,65 @@
+// A stream: the ring of commands from one JavaScript thread to the engine thread of one device.
+//
+// Note [Failure]. When a command throws, the stream is failed: the commands after it are skipped until the failure
+// has been told to JavaScript, which then enqueues a resume marker. So an optimizer update that depends on a failed
+// value never happens. What lies between the failure and the marker never got a value; the environment keeps that
+// range of sequence numbers and refuses such tensors by name.
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <memory>
+
+#include "core/command.h"
+#include "core/error.h"
+
+namespace gt {
+
+class Engine;
+
+struct Failure {
+  ErrorCode code;
+  std::string message;
+  std::string kernel;
+  std::string shapes;
+  uint64_t sequence;
+};
+
+class Stream {
+ public:
+  static constexpr uint64_t kCapacity = 8192;
+
+  explicit Stream(Engine& engine);
+  ~Stream();
+  Stream(const Stream&) = delete;
+
+  // JavaScript thread. The next free slot, to be filled and then submitted; waits while the ring is full.
+  Command& next() {
+    if (tail_ - head_.load(std::memory_order_acquire) >= kCapacity) wait_for_space();
+    return ring_[tail_ % kCapacity];
+  }
+  uint64_t submit();  // the sequence number of the command, counting from 1
+  uint64_t enqueued() const { return tail_; }
+  uint64_t executed() const { return head_.load(std::memory_order_acquire); }
+  bool idle() const { return executed() == tail_; }
+  void wait_idle();
+  // Blocks until no command of this stream runs or ever will; those not yet begun are dropped.
+  void close();
+  const Failure* failure() const { return failure_.load(std::memory_order_acquire); }
+  uint64_t resume();
+
+ private:
+  friend class Engine;
+  void wait_for_space();
+  bool execute_one();  // engine thread
+
+  Engine& engine_;
+  std::unique_ptr<Command[]> ring_;
+  uint64_t tail_ = 0;  // JavaScript thread's own copy
+  alignas(64) std::atomic<uint64_t> published_{0};
+  alignas(64) std::atomic<uint64_t> head_{0};
+  alignas(64) std::atomic<const Failure*> failure_{nullptr};
+  std::atomic<bool> closing_{false};
+  std::atomic<bool> detached_{false};
+};
+
+}  // namespace gt

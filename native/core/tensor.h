@@ -1,0 +1,40 @@
+// A tensor as kernels see it: a pointer, a dtype, a shape and strides. Immutable once created: JavaScript makes
+// one per tensor or view, and the engine thread only reads it.
+#pragma once
+#include <cstdint>
+
+#include "core/dtype.h"
+
+namespace gt {
+
+constexpr int kMaxRank = 8;
+
+// Memory shared by a tensor and its views. Touched on the JavaScript thread only.
+struct Storage {
+  void* data = nullptr;
+  int64_t bytes = 0;
+  int32_t refs = 0;
+  uint64_t written = 0;  // sequence number of the last command that wrote it as an output
+};
+
+struct Tensor {
+  void* raw = nullptr;  // the first element: storage start plus offset
+  Dtype dtype = Dtype::f32;
+  int32_t rank = 0;
+  int64_t numel = 1;
+  int64_t shape[kMaxRank] = {};
+  int64_t strides[kMaxRank] = {};  // in elements, never negative
+  Storage* storage = nullptr;
+
+  template <class T>
+  [[gnu::always_inline]] T* data() const {
+    return static_cast<T*>(raw);
+  }
+
+  // Row-major without gaps. Dimensions of size 1 may have any stride.
+  bool is_contiguous() const;
+  // Physical N, spatial…, C for a logical N, C, spatial… tensor of rank 3 to 5.
+  bool is_channels_last() const;
+};
+
+}  // namespace gt

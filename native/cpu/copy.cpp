@@ -1,0 +1,44 @@
+// Copies between layouts and dtypes, and filling.
+#include "core/kernel.h"
+#include "cpu/iterator.h"
+
+namespace gt::cpu {
+namespace {
+
+// Conversion as PyTorch does it: to bool is "not zero", from a float to an integer truncates. Values that do not fit
+// an integer wrap through int64, and what does not fit int64 becomes its minimum, so that no conversion is undefined.
+template <class Y, class X>
+[[gnu::always_inline]] inline Y convert(X x) {
+  if constexpr (std::is_same_v<Y, bool>) return x != X{0};
+  else if constexpr (std::is_floating_point_v<X> && std::is_integral_v<Y>) {
+    const auto wide = x >= X(-9223372036854775808.0) && x < X(9223372036854775808.0) ? static_cast<int64_t>(x) : INT64_MIN;
+    return static_cast<Y>(wide);
+  } else return static_cast<Y>(x);
+}
+
+}  // namespace
+
+KERNEL(copy, (In x, Out y)) {
+  dispatch_all(y->dtype, [&]<class Y>(Y*) {
+    dispatch_all(x->dtype, [&]<class X>(X*) { map_unary<Y, X>("copy", *y, *x, [](X v) { return convert<Y>(v); }); });
+  });
+}
+
+KERNEL(fill, (Out y, double value)) {
+  dispatch_all(y->dtype, [&]<class Y>(Y*) {
+    const Y v = convert<Y>(value);
+    map_unary<Y, Y>("fill", *y, *y, [v](Y) { return v; });
+  });
+}
+
+KERNEL(arange, (Out y, double start, double step)) {
+  check_rank("arange", "y", *y, 1, 1);
+  check_contiguous("arange", "y", *y);
+  dispatch_all(y->dtype, [&]<class Y>(Y*) {
+    Y* const to = y->data<Y>();
+    const int64_t n = y->numel;
+    for (int64_t i = 0; i < n; i++) to[i] = convert<Y>(start + static_cast<double>(i) * step);
+  });
+}
+
+}  // namespace gt::cpu

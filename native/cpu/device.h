@@ -1,0 +1,21 @@
+// The CPU as a device: its engine thread, its memory and its threads.
+#pragma once
+#include <cstdint>
+
+#include "core/engine.h"
+
+namespace gt::cpu {
+
+Engine& engine();
+
+// Threads that kernels use. Set from JavaScript, read on the engine thread at the next command.
+int thread_count();
+void set_thread_count(int count);
+int available_cores();  // as affinity and cgroup quota allow
+
+// Engine-thread scratch memory of at least this size, valid until the next call. Grows and is kept.
+void* scratch(int64_t bytes);
+
+int64_t physical_memory();  // of the machine or of the cgroup, whichever is smaller
+
+}  // namespace gt::cpu

@@ -1,0 +1,16 @@
+import type { DType } from "../../lib/index.js";
+
+/** |actual - expected| <= atol + rtol · |expected|, PyTorch's table. Op tests override it with a reason. */
+export interface Tolerance {
+  rtol: number;
+  atol: number;
+}
+
+export const tolerances: Record<DType, Tolerance> = {
+  float32: { rtol: 1.3e-6, atol: 1e-5 },
+  float64: { rtol: 1e-7, atol: 1e-7 },
+  int32: { rtol: 0, atol: 0 },
+  int64: { rtol: 0, atol: 0 },
+  uint8: { rtol: 0, atol: 0 },
+  bool: { rtol: 0, atol: 0 },
+};
