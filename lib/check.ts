@@ -51,9 +51,18 @@ export function checkSameDtype(op: string, names: [string, string], a: Tensor, b
  * The options object of an op: refuses what is no plain object and names unknown options. Returns the object, or an
  * empty one.
  */
-export function checkOptions<T extends object>(op: string, options: T | undefined, known: readonly string[]): T {
+export function checkOptions<T extends object>(
+  op: string,
+  options: T | undefined,
+  known: readonly string[],
+): T {
   if (options === undefined) return {} as T;
-  if (options === null || typeof options !== "object" || Array.isArray(options) || options instanceof Tensor) {
+  if (
+    options === null ||
+    typeof options !== "object" ||
+    Array.isArray(options) ||
+    options instanceof Tensor
+  ) {
     throw new ArgumentError(`options must be an object such as { ${known[0]}: … }, not ${show(options)}`, {
       op,
       argument: "options",
@@ -86,10 +95,20 @@ function distance(a: string, b: string): number {
   return row[b.length];
 }
 
-export function checkNumber(op: string, argument: string, value: unknown, min = -Infinity, max = Infinity): number {
+export function checkNumber(
+  op: string,
+  argument: string,
+  value: unknown,
+  min = -Infinity,
+  max = Infinity,
+): number {
   if (typeof value !== "number" || Number.isNaN(value) || value < min || value > max) {
     const range = min === -Infinity && max === Infinity ? "" : ` from ${min} to ${max}`;
-    throw new ArgumentError(`${argument} must be a number${range}, not ${show(value)}`, { op, argument, value });
+    throw new ArgumentError(`${argument} must be a number${range}, not ${show(value)}`, {
+      op,
+      argument,
+      value,
+    });
   }
   return value;
 }

@@ -80,7 +80,8 @@ export function show(value: unknown): string {
     case "object": {
       if (value === null) return "null";
       try {
-        if (Array.isArray(value)) return `[${value.slice(0, 8).map(show).join(", ")}${value.length > 8 ? ", …" : ""}]`;
+        if (Array.isArray(value))
+          return `[${value.slice(0, 8).map(show).join(", ")}${value.length > 8 ? ", …" : ""}]`;
         const name = Object.getPrototypeOf(value)?.constructor?.name;
         return typeof name === "string" && name !== "Object" && name !== "" ? `a ${name}` : "an object";
       } catch {

@@ -133,7 +133,13 @@ export function noteCallSite(sequence: number): void {
 }
 
 /** Makes the typed error for a failure that the native side reports. Called from C++. */
-export function nativeError(code: string, message: string, kernel: string, shapes: string, sequence: number): GradtapeError {
+export function nativeError(
+  code: string,
+  message: string,
+  kernel: string,
+  shapes: string,
+  sequence: number,
+): GradtapeError {
   const text = shapes ? `${message} (inputs ${shapes})` : message;
   const facts: ErrorFacts = { op: message.startsWith(`${kernel}: `) ? undefined : kernel };
   let error: GradtapeError;
@@ -166,7 +172,8 @@ export function nativeError(code: string, message: string, kernel: string, shape
   if (sequence > 0) {
     const at = sequence % kSites;
     const site = siteSequence[at] === sequence ? sites[at] : undefined;
-    if (site?.stack) error.stack = `${error.name}: ${error.message}\n${site.stack.slice(site.stack.indexOf("\n") + 1)}`;
+    if (site?.stack)
+      error.stack = `${error.name}: ${error.message}\n${site.stack.slice(site.stack.indexOf("\n") + 1)}`;
     else error.message += "; run with GRADTAPE_SYNC=1 to see the call that did it";
   }
   return error;

@@ -1,7 +1,12 @@
 // Physical layouts at the kernel door. Logical shapes are N, C, spatial…; activations of rank 3 to 5 that come out of
 // convolutions, pools and norms lie channels-last in memory, as both engines want it. Nothing here is recorded.
 import { kernels } from "./native.js";
-import { channelsLastStrides, stridesAreChannelsLast, stridesAreContiguous, stridesAreDense } from "./shape.js";
+import {
+  channelsLastStrides,
+  stridesAreChannelsLast,
+  stridesAreContiguous,
+  stridesAreDense,
+} from "./shape.js";
 import { allocate, type Tensor } from "./tensor.js";
 
 /** Strides for the result of an elementwise op on `x`: the layout of `x`, or undefined for row-major. */

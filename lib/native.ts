@@ -53,6 +53,7 @@ function load(): Native {
 
 export const native = load();
 native.setErrorFactory(nativeError);
-if (process.env.GRADTAPE_CPU_MEMORY_LIMIT) native.setMemoryLimit(Number(process.env.GRADTAPE_CPU_MEMORY_LIMIT));
+if (process.env.GRADTAPE_CPU_MEMORY_LIMIT)
+  native.setMemoryLimit(Number(process.env.GRADTAPE_CPU_MEMORY_LIMIT));
 
 export const kernels = native.kernels;

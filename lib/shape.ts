@@ -90,11 +90,14 @@ export function broadcastShapes(op: string, a: Shape, b: Shape, nameA = "a", nam
     const p = i <= a.length ? a[a.length - i] : 1;
     const q = i <= b.length ? b[b.length - i] : 1;
     if (p !== q && p !== 1 && q !== 1) {
-      throw new ShapeError(`${nameA} and ${nameB} do not broadcast, ${p} against ${q} (${nameA} ${showShape(a)}, ${nameB} ${showShape(b)})`, {
-        op,
-        argument: nameB,
-        value: b,
-      });
+      throw new ShapeError(
+        `${nameA} and ${nameB} do not broadcast, ${p} against ${q} (${nameA} ${showShape(a)}, ${nameB} ${showShape(b)})`,
+        {
+          op,
+          argument: nameB,
+          value: b,
+        },
+      );
     }
     shape[rank - i] = p === 1 ? q : p;
   }
@@ -104,10 +107,18 @@ export function broadcastShapes(op: string, a: Shape, b: Shape, nameA = "a", nam
 /** A shape given by a user: an array of integers from 0 to 2^52, at most eight. Returns a copy. */
 export function checkShape(op: string, shape: unknown, argument = "shape"): number[] {
   if (!Array.isArray(shape)) {
-    throw new ArgumentError(`${argument} must be an array of sizes, not ${show(shape)}`, { op, argument, value: shape });
+    throw new ArgumentError(`${argument} must be an array of sizes, not ${show(shape)}`, {
+      op,
+      argument,
+      value: shape,
+    });
   }
   if (shape.length > maxRank) {
-    throw new ShapeError(`${argument} has ${shape.length} dimensions, more than ${maxRank}`, { op, argument, value: shape });
+    throw new ShapeError(`${argument} has ${shape.length} dimensions, more than ${maxRank}`, {
+      op,
+      argument,
+      value: shape,
+    });
   }
   const copy = new Array<number>(shape.length);
   let numel = 1;
@@ -124,7 +135,11 @@ export function checkShape(op: string, shape: unknown, argument = "shape"): numb
     numel *= size;
   }
   if (numel > 2 ** 52) {
-    throw new ShapeError(`${argument} has more than 2^52 elements (${show(copy)})`, { op, argument, value: shape });
+    throw new ShapeError(`${argument} has more than 2^52 elements (${show(copy)})`, {
+      op,
+      argument,
+      value: shape,
+    });
   }
   return copy;
 }
@@ -149,12 +164,17 @@ export function checkDim(op: string, dim: unknown, rank: number, argument = "dim
 /** One dim, several, or none for all of them; sorted and without repetition. */
 export function checkDims(op: string, dim: unknown, rank: number, argument = "dim"): number[] {
   if (dim === undefined || dim === null) return Array.from({ length: rank }, (_, i) => i);
-  if (!Array.isArray(dim)) return rank === 0 ? (checkDim(op, dim, 0, argument), []) : [checkDim(op, dim, rank, argument)];
+  if (!Array.isArray(dim))
+    return rank === 0 ? (checkDim(op, dim, 0, argument), []) : [checkDim(op, dim, rank, argument)];
   const dims = Array.from(dim, (d) => checkDim(op, d, rank, argument));
   dims.sort((a, b) => a - b);
   for (let i = 1; i < dims.length; i++) {
     if (dims[i] === dims[i - 1]) {
-      throw new ShapeError(`${argument} names dimension ${dims[i]} twice (${show(dim)})`, { op, argument, value: dim });
+      throw new ShapeError(`${argument} names dimension ${dims[i]} twice (${show(dim)})`, {
+        op,
+        argument,
+        value: dim,
+      });
     }
   }
   return rank === 0 ? [] : dims;

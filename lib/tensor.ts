@@ -1,6 +1,6 @@
 // The tensor: a handle to native memory with a shape, a dtype and a place on the tape. Its operations are functions
 // in ops/, attached as methods by methods.ts.
-import { type Device } from "./device.js";
+import type { Device } from "./device.js";
 import { type DType, dtypeCode, type TypedArray, typedArrayOf } from "./dtype.js";
 import { ArgumentError, AutogradError, DisposedError, ShapeError } from "./errors.js";
 import { dispose, track } from "./memory.js";
@@ -143,7 +143,11 @@ export class Tensor {
   backward(gradient?: Tensor | null, options: { retainGraph?: boolean; createGraph?: boolean } = {}): void {
     this.alive("backward");
     if (options === null || typeof options !== "object") {
-      throw new ArgumentError("options must be an object", { op: "backward", argument: "options", value: options });
+      throw new ArgumentError("options must be an object", {
+        op: "backward",
+        argument: "options",
+        value: options,
+      });
     }
     const seed = seedGradient("backward", this, gradient);
     runBackward([this], [seed], {
@@ -161,7 +165,11 @@ export class Tensor {
    */
   registerHook(hook: GradientHook): () => void {
     if (typeof hook !== "function") {
-      throw new ArgumentError("hook must be a function", { op: "registerHook", argument: "hook", value: hook });
+      throw new ArgumentError("hook must be a function", {
+        op: "registerHook",
+        argument: "hook",
+        value: hook,
+      });
     }
     if (!this.requiresGrad) {
       throw new AutogradError("the tensor does not require grad", { op: "registerHook" });
@@ -193,9 +201,12 @@ export class Tensor {
     if (typeof on !== "boolean") {
       throw new ArgumentError("on must be true or false", { op: "requiresGrad_", argument: "on", value: on });
     }
-    if (this.node) throw new AutogradError("only a leaf can change requiresGrad; use detach()", { op: "requiresGrad_" });
+    if (this.node)
+      throw new AutogradError("only a leaf can change requiresGrad; use detach()", { op: "requiresGrad_" });
     if (on && this.dtype !== "float32" && this.dtype !== "float64") {
-      throw new AutogradError(`only float tensors have gradients, not ${this.dtype}`, { op: "requiresGrad_" });
+      throw new AutogradError(`only float tensors have gradients, not ${this.dtype}`, {
+        op: "requiresGrad_",
+      });
     }
     this.requiresGrad = on;
     return this;
@@ -247,7 +258,11 @@ export function seedGradient(op: string, output: Tensor, gradient: Tensor | null
     return seed;
   }
   if (!(gradient instanceof Tensor) || gradient.id === 0) {
-    throw new ArgumentError("gradient must be a living tensor", { op, argument: "gradient", value: gradient });
+    throw new ArgumentError("gradient must be a living tensor", {
+      op,
+      argument: "gradient",
+      value: gradient,
+    });
   }
   if (!sameShape(gradient.shape, output.shape) || gradient.dtype !== output.dtype) {
     throw new ShapeError(

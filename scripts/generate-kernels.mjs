@@ -1,13 +1,23 @@
 // Writes lib/kernels.generated.ts from the kernel signatures in the built addon.
-import { createRequire } from "node:module";
+
 import { readFileSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
 /** The TypeScript text for what `describe().kernels` lists. */
 export function kernelDeclarations(list) {
-  const types = { In: "Id", Out: "Id", InOut: "Id", OptIn: "OptionalId", OptOut: "OptionalId", int64_t: "number", double: "number", bool: "boolean" };
+  const types = {
+    In: "Id",
+    Out: "Id",
+    InOut: "Id",
+    OptIn: "OptionalId",
+    OptOut: "OptionalId",
+    int64_t: "number",
+    double: "number",
+    bool: "boolean",
+  };
   const lines = list.map(({ name, params }) => {
     const args = params
       .replace(/^\(|\)$/g, "")

@@ -1,5 +1,5 @@
-// The N-API surface. Every entry point runs inside guard(), so no C++ exception reaches V8, and every error object is
-// made by a JavaScript factory, so every error that a user sees is a typed one.
+// The N-API surface. Every entry point runs inside guard(), so no C++ exception reaches V8, and every error
+// object is made by a JavaScript factory, so every error that a user sees is a typed one.
 #include <node_api.h>
 
 #include <cmath>
@@ -43,7 +43,8 @@ struct Addon {
   bool synchronous = false;
 };
 
-// ---- Values ----------------------------------------------------------------------------------------------------
+// ---- Values
+// ----------------------------------------------------------------------------------------------------
 
 napi_value undefined(napi_env env) {
   napi_value value;
@@ -87,16 +88,18 @@ bool as_boolean(napi_env env, napi_value value, const char* what) {
   return result;
 }
 
-// ---- Errors ----------------------------------------------------------------------------------------------------
+// ---- Errors
+// ----------------------------------------------------------------------------------------------------
 
-// factory(code, message, kernel, shapes, sequence) makes the typed error. Falls back to a plain Error with a code
-// if the factory is not set or throws itself.
+// factory(code, message, kernel, shapes, sequence) makes the typed error. Falls back to a plain Error with a
+// code if the factory is not set or throws itself.
 napi_value make_error(Addon& addon, const char* code, const std::string& message, const std::string& kernel,
                       const std::string& shapes, double sequence) {
   napi_env env = addon.env;
   if (addon.error_factory) {
     napi_value factory, result;
-    napi_value args[] = {text(env, code), text(env, message), text(env, kernel), text(env, shapes), number(env, sequence)};
+    napi_value args[] = {text(env, code), text(env, message), text(env, kernel), text(env, shapes),
+                         number(env, sequence)};
     if (napi_get_reference_value(env, addon.error_factory, &factory) == napi_ok &&
         napi_call_function(env, undefined(env), factory, 5, args, &result) == napi_ok) {
       return result;
@@ -172,7 +175,8 @@ void account(Addon& addon) {
   }
 }
 
-// ---- Kernels ---------------------------------------------------------------------------------------------------
+// ---- Kernels
+// ---------------------------------------------------------------------------------------------------
 
 napi_value call_kernel(napi_env env, napi_callback_info info) {
   size_t argc = kMaxArgs;
@@ -193,9 +197,15 @@ napi_value call_kernel(napi_env env, napi_callback_info info) {
     for (size_t i = 0; i < argc; i++) {
       const ArgKind kind = def->kinds[i];
       switch (kind) {
-        case ArgKind::integer: command.args[i].integer = as_integer(env, args[i], "a scalar"); break;
-        case ArgKind::number: command.args[i].number = as_number(env, args[i], "a scalar"); break;
-        case ArgKind::boolean: command.args[i].integer = as_boolean(env, args[i], "a flag"); break;
+        case ArgKind::integer:
+          command.args[i].integer = as_integer(env, args[i], "a scalar");
+          break;
+        case ArgKind::number:
+          command.args[i].number = as_number(env, args[i], "a scalar");
+          break;
+        case ArgKind::boolean:
+          command.args[i].integer = as_boolean(env, args[i], "a flag");
+          break;
         default: {
           const double id = as_number(env, args[i], "a tensor id");
           if (id == 0 && (kind == ArgKind::opt_in || kind == ArgKind::opt_out)) {
@@ -227,12 +237,14 @@ napi_value call_kernel(napi_env env, napi_callback_info info) {
   });
 }
 
-// ---- Tensors ---------------------------------------------------------------------------------------------------
+// ---- Tensors
+// ---------------------------------------------------------------------------------------------------
 
 napi_value create(napi_env env, napi_callback_info info) {
   return entry<3>(env, info, "create", [&](Addon& addon, napi_value* args) {
-    const double id = addon.environment.create(as_integer(env, args[0], "dtype"), as_integer(env, args[1], "rank"),
-                                               as_boolean(env, args[2], "strided"));
+    const double id =
+        addon.environment.create(as_integer(env, args[0], "dtype"), as_integer(env, args[1], "rank"),
+                                 as_boolean(env, args[2], "strided"));
     account(addon);
     return number(env, id);
   });
@@ -257,13 +269,19 @@ napi_value release(napi_env env, napi_callback_info info) {
 
 Dtype dtype_of(napi_typedarray_type type) {
   switch (type) {
-    case napi_float32_array: return Dtype::f32;
-    case napi_float64_array: return Dtype::f64;
-    case napi_int32_array: return Dtype::i32;
-    case napi_bigint64_array: return Dtype::i64;
+    case napi_float32_array:
+      return Dtype::f32;
+    case napi_float64_array:
+      return Dtype::f64;
+    case napi_int32_array:
+      return Dtype::i32;
+    case napi_bigint64_array:
+      return Dtype::i64;
     case napi_uint8_array:
-    case napi_uint8_clamped_array: return Dtype::u8;
-    default: fail(ErrorCode::dtype, "this kind of typed array holds no tensor data");
+    case napi_uint8_clamped_array:
+      return Dtype::u8;
+    default:
+      fail(ErrorCode::dtype, "this kind of typed array holds no tensor data");
   }
 }
 
@@ -341,7 +359,8 @@ Pending* new_read(Addon& addon, double id) {
   }
   const int64_t bytes = tensor ? tensor->numel * static_cast<int64_t>(dtype_size(tensor->dtype)) : 0;
   void* buffer = std::malloc(bytes ? static_cast<size_t>(bytes) : 1);
-  if (!buffer) fail(ErrorCode::out_of_memory, "requested %lld bytes on the host", static_cast<long long>(bytes));
+  if (!buffer)
+    fail(ErrorCode::out_of_memory, "requested %lld bytes on the host", static_cast<long long>(bytes));
   return new Pending{&addon, tensor, buffer, bytes, nullptr, nullptr};
 }
 
@@ -349,8 +368,8 @@ napi_value take_buffer(napi_env env, Pending* read) {
   napi_value result = nullptr;
   const auto bytes = static_cast<size_t>(read->bytes);
   if (bytes > 65536 && napi_create_external_arraybuffer(
-                           env, read->buffer, bytes, [](napi_env, void* memory, void*) { std::free(memory); }, nullptr,
-                           &result) == napi_ok) {
+                           env, read->buffer, bytes, [](napi_env, void* memory, void*) { std::free(memory); },
+                           nullptr, &result) == napi_ok) {
     read->buffer = nullptr;
     return result;
   }
@@ -423,7 +442,8 @@ napi_value read_sync(napi_env env, napi_callback_info info) {
   });
 }
 
-// ---- Everything else -------------------------------------------------------------------------------------------
+// ---- Everything else
+// -------------------------------------------------------------------------------------------
 
 napi_value sequence(napi_env env, napi_callback_info info) {
   return entry<0>(env, info, "sequence", [&](Addon& addon, napi_value*) {
@@ -431,8 +451,8 @@ napi_value sequence(napi_env env, napi_callback_info info) {
   });
 }
 
-// memoryStats(): writes allocated, peak, reserved, blocks, live tensors, limit and process-wide reserved bytes to
-// the mailbox.
+// memoryStats(): writes allocated, peak, reserved, blocks, live tensors, limit and process-wide reserved
+// bytes to the mailbox.
 napi_value memory_stats(napi_env env, napi_callback_info info) {
   return entry<0>(env, info, "memoryStats", [&](Addon& addon, napi_value*) -> napi_value {
     const MemoryStats& stats = addon.environment.allocator().stats();
@@ -467,7 +487,8 @@ napi_value empty_cache(napi_env env, napi_callback_info info) {
 napi_value set_memory_limit(napi_env env, napi_callback_info info) {
   return entry<1>(env, info, "setMemoryLimit", [&](Addon&, napi_value* args) -> napi_value {
     const int64_t bytes = as_integer(env, args[0], "bytes");
-    if (bytes <= 0) fail(ErrorCode::invalid_argument, "bytes must be positive, not %lld", static_cast<long long>(bytes));
+    if (bytes <= 0)
+      fail(ErrorCode::invalid_argument, "bytes must be positive, not %lld", static_cast<long long>(bytes));
     cpu::engine().budget().limit.store(bytes);
     return nullptr;
   });
@@ -550,11 +571,11 @@ napi_value init(napi_env env, napi_value exports) {
   auto* addon = new Addon;
   addon->env = env;
   if (const char* sync = std::getenv("GRADTAPE_SYNC")) addon->synchronous = std::strcmp(sync, "1") == 0;
-  napi_create_threadsafe_function(env, nullptr, nullptr, text(env, "gradtape"), 0, 1, nullptr, nullptr, nullptr,
-                                  complete, &addon->completions);
+  napi_create_threadsafe_function(env, nullptr, nullptr, text(env, "gradtape"), 0, 1, nullptr, nullptr,
+                                  nullptr, complete, &addon->completions);
   napi_unref_threadsafe_function(env, addon->completions);
-  // Hooks run in reverse order, so this one runs before the threadsafe function closes: after it the engine thread
-  // calls nothing of this environment any more.
+  // Hooks run in reverse order, so this one runs before the threadsafe function closes: after it the engine
+  // thread calls nothing of this environment any more.
   napi_add_env_cleanup_hook(
       env,
       [](void* data) {
@@ -564,7 +585,8 @@ napi_value init(napi_env env, napi_value exports) {
         self->pending.clear();
       },
       addon);
-  napi_set_instance_data(env, addon, [](napi_env, void* data, void*) { delete static_cast<Addon*>(data); }, nullptr);
+  napi_set_instance_data(
+      env, addon, [](napi_env, void* data, void*) { delete static_cast<Addon*>(data); }, nullptr);
 
   napi_value mailbox_buffer, mailbox;
   auto* keep = new std::shared_ptr<double[]>(addon->environment.mailbox);

@@ -17,7 +17,8 @@ constexpr int64_t kMax = int64_t{1} << 48;
 // Size classes: multiples of 64 up to 512, then eight steps to every power of two (12.5 % waste at most).
 int class_of(int64_t bytes) {
   if (bytes <= 512) return static_cast<int>((bytes + 63) / 64);  // 1…8
-  const int power = 63 - std::countl_zero(static_cast<uint64_t>(bytes - 1));  // 2^power < bytes <= 2^(power + 1)
+  const int power =
+      63 - std::countl_zero(static_cast<uint64_t>(bytes - 1));  // 2^power < bytes <= 2^(power + 1)
   const int64_t step = (int64_t{1} << power) / 8;
   const int64_t index = (bytes - (int64_t{1} << power) + step - 1) / step;  // 1…8
   return 8 + (power - 9) * 8 + static_cast<int>(index);
@@ -85,7 +86,8 @@ void* CachingAllocator::allocate(int64_t bytes) {
     }
   }
   if (!data) {
-    fail(ErrorCode::out_of_memory, "requested %lld bytes; %lld in use, %lld reserved by the process, limit %lld",
+    fail(ErrorCode::out_of_memory,
+         "requested %lld bytes; %lld in use, %lld reserved by the process, limit %lld",
          static_cast<long long>(bytes), static_cast<long long>(stats_.allocated),
          static_cast<long long>(budget_.reserved.load()), static_cast<long long>(budget_.limit.load()));
   }

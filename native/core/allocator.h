@@ -1,7 +1,7 @@
 // Caching allocator, one per stream. Memory is handed out and taken back at enqueue time, on the thread that
-// enqueues: a block freed there may be reused by the next command at once, because the stream executes in order.
-// So peak memory follows program order, running ahead costs no memory, and out-of-memory is thrown where the
-// user's own call stands.
+// enqueues: a block freed there may be reused by the next command at once, because the stream executes in
+// order. So peak memory follows program order, running ahead costs no memory, and out-of-memory is thrown
+// where the user's own call stands.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -45,7 +45,7 @@ class CachingAllocator {
   void reset_peak() { stats_.peak = stats_.allocated; }
 
  private:
-  static constexpr int kClasses = 512;
+  static constexpr int kClasses = 8 + 8 * (48 - 9) + 1;  // up to 2^48 bytes
   struct Region {
     void* data;
     int64_t bytes;

@@ -20,7 +20,8 @@ struct ShapeText {
 void check_same_shape(const char* op, const Tensor& a, const Tensor& b) {
   bool same = a.rank == b.rank;
   for (int i = 0; same && i < a.rank; i++) same = a.shape[i] == b.shape[i];
-  if (!same) fail(ErrorCode::shape, "%s: shapes differ (%s and %s)", op, ShapeText(a).text, ShapeText(b).text);
+  if (!same)
+    fail(ErrorCode::shape, "%s: shapes differ (%s and %s)", op, ShapeText(a).text, ShapeText(b).text);
 }
 
 void check_shape(const char* op, const char* arg, const Tensor& t, int rank, const int64_t* shape) {
@@ -61,7 +62,8 @@ void check_contiguous(const char* op, const char* arg, const Tensor& t) {
 
 void check_channels_last(const char* op, const char* arg, const Tensor& t) {
   if (!t.is_channels_last()) {
-    fail(ErrorCode::invalid_argument, "%s: %s must be channels-last in memory (%s)", op, arg, ShapeText(t).text);
+    fail(ErrorCode::invalid_argument, "%s: %s must be channels-last in memory (%s)", op, arg,
+         ShapeText(t).text);
   }
 }
 

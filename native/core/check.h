@@ -1,5 +1,6 @@
-// Checks that memory safety needs, for the head of a kernel. TypeScript has already checked the same with better
-// words; these hold when a native function is called directly. Out of line on purpose: see kernel.h on instruction sets.
+// Checks that memory safety needs, for the head of a kernel. TypeScript has already checked the same with
+// better words; these hold when a native function is called directly. Out of line on purpose: see kernel.h on
+// instruction sets.
 #pragma once
 #include <cstdint>
 

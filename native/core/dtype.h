@@ -10,24 +10,36 @@ constexpr int kDtypeCount = 6;
 
 constexpr size_t dtype_size(Dtype dtype) {
   switch (dtype) {
-    case Dtype::f32: return 4;
-    case Dtype::f64: return 8;
-    case Dtype::i32: return 4;
-    case Dtype::i64: return 8;
-    case Dtype::u8: return 1;
-    case Dtype::boolean: return 1;
+    case Dtype::f32:
+      return 4;
+    case Dtype::f64:
+      return 8;
+    case Dtype::i32:
+      return 4;
+    case Dtype::i64:
+      return 8;
+    case Dtype::u8:
+      return 1;
+    case Dtype::boolean:
+      return 1;
   }
   return 0;
 }
 
 constexpr const char* dtype_name(Dtype dtype) {
   switch (dtype) {
-    case Dtype::f32: return "float32";
-    case Dtype::f64: return "float64";
-    case Dtype::i32: return "int32";
-    case Dtype::i64: return "int64";
-    case Dtype::u8: return "uint8";
-    case Dtype::boolean: return "bool";
+    case Dtype::f32:
+      return "float32";
+    case Dtype::f64:
+      return "float64";
+    case Dtype::i32:
+      return "int32";
+    case Dtype::i64:
+      return "int64";
+    case Dtype::u8:
+      return "uint8";
+    case Dtype::boolean:
+      return "bool";
   }
   return "?";
 }

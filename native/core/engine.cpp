@@ -18,8 +18,8 @@ namespace gt {
 
 namespace {
 
-// How long the engine looks for work before it sleeps. Long enough to bridge the gaps between the operations of a
-// JavaScript step, short enough to leave an idle process idle.
+// How long the engine looks for work before it sleeps. Long enough to bridge the gaps between the operations
+// of a JavaScript step, short enough to leave an idle process idle.
 constexpr auto kSpin = std::chrono::microseconds(60);
 
 std::string shapes_of(const Command& command) {
@@ -27,7 +27,9 @@ std::string shapes_of(const Command& command) {
   if (!command.def) return text;
   for (uint32_t i = 0; i < command.argc; i++) {
     const ArgKind kind = command.def->kinds[i];
-    if (kind >= ArgKind::integer || kind == ArgKind::out || kind == ArgKind::opt_out || !command.args[i].tensor) continue;
+    if (kind >= ArgKind::integer || kind == ArgKind::out || kind == ArgKind::opt_out ||
+        !command.args[i].tensor)
+      continue;
     const Tensor& t = *command.args[i].tensor;
     text += text.empty() ? "[" : ", [";
     for (int d = 0; d < t.rank; d++) text += (d ? ", " : "") + std::to_string(t.shape[d]);
@@ -38,7 +40,8 @@ std::string shapes_of(const Command& command) {
 
 }  // namespace
 
-// ---- Stream ----------------------------------------------------------------------------------------------------
+// ---- Stream
+// ----------------------------------------------------------------------------------------------------
 
 Stream::Stream(Engine& engine) : engine_(engine), ring_(new Command[kCapacity]) { engine.attach(this); }
 
@@ -116,7 +119,8 @@ bool Stream::execute_one() {
       message = "an exception of unknown type";
     }
     if (failed && !failure_.load()) {
-      failure_.store(new Failure{code, message, command.def ? command.def->name : "", shapes_of(command), command.sequence},
+      failure_.store(new Failure{code, message, command.def ? command.def->name : "", shapes_of(command),
+                                 command.sequence},
                      std::memory_order_release);
     }
   }
@@ -124,7 +128,8 @@ bool Stream::execute_one() {
   return true;
 }
 
-// ---- Engine ----------------------------------------------------------------------------------------------------
+// ---- Engine
+// ----------------------------------------------------------------------------------------------------
 
 Engine::Engine(const char* name, MemorySource& source, std::function<void()> on_start)
     : name_(name), source_(source), on_start_(std::move(on_start)) {}

@@ -1,6 +1,7 @@
-// The engine thread of one device: executes the commands of every stream in order, and is the only thread that
-// ever opens an OpenMP region. There is one per device and process, started on first use and never destroyed:
-// destroying it at exit would race with commands of other environments and with static destructors.
+// The engine thread of one device: executes the commands of every stream in order, and is the only thread
+// that ever opens an OpenMP region. There is one per device and process, started on first use and never
+// destroyed: destroying it at exit would race with commands of other environments and with static
+// destructors.
 #pragma once
 #include <atomic>
 #include <functional>
@@ -43,6 +44,5 @@ class Engine {
   std::atomic<uint32_t> sleeping_{0};
   std::once_flag started_;
 };
-
 
 }  // namespace gt

@@ -76,16 +76,17 @@ Tensor* Environment::find(double id) const {
 
 // Fills shape, strides and numel from the mailbox; extent is the number of elements that memory must hold.
 void Environment::read_shape(Tensor& tensor, int64_t rank, bool strided, int64_t& extent) const {
-  if (rank < 0 || rank > kMaxRank) fail(ErrorCode::shape, "rank %lld is not in 0 to 8", static_cast<long long>(rank));
+  if (rank < 0 || rank > kMaxRank)
+    fail(ErrorCode::shape, "rank %lld is not in 0 to 8", static_cast<long long>(rank));
   tensor.rank = static_cast<int32_t>(rank);
   tensor.numel = 1;
   for (int64_t i = 0; i < rank; i++) {
     const double size = mailbox[i];
     const double stride = strided ? mailbox[8 + i] : 0;
-    if (!(size >= 0 && size <= kMaxExtent && size == std::floor(size) && stride >= 0 && stride <= kMaxExtent &&
-          stride == std::floor(stride))) {
-      fail(ErrorCode::shape, "size %g or stride %g of dimension %lld is not an integer from 0 to 2^52", size, stride,
-           static_cast<long long>(i));
+    if (!(size >= 0 && size <= kMaxExtent && size == std::floor(size) && stride >= 0 &&
+          stride <= kMaxExtent && stride == std::floor(stride))) {
+      fail(ErrorCode::shape, "size %g or stride %g of dimension %lld is not an integer from 0 to 2^52", size,
+           stride, static_cast<long long>(i));
     }
     tensor.shape[i] = static_cast<int64_t>(size);
     tensor.strides[i] = static_cast<int64_t>(stride);
@@ -144,8 +145,10 @@ double Environment::view(double id, int64_t rank, int64_t offset) {
   const int64_t start = (static_cast<char*>(base.raw) - static_cast<char*>(base.storage->data)) / size;
   const int64_t available = base.storage->bytes / size;
   if (offset < -start || offset > available - start || extent > available - start - offset) {
-    fail(ErrorCode::shape, "a view of %lld elements at offset %lld leaves the memory of its base (%lld elements)",
-         static_cast<long long>(extent), static_cast<long long>(start + offset), static_cast<long long>(available));
+    fail(ErrorCode::shape,
+         "a view of %lld elements at offset %lld leaves the memory of its base (%lld elements)",
+         static_cast<long long>(extent), static_cast<long long>(start + offset),
+         static_cast<long long>(available));
   }
   probe.raw = static_cast<char*>(base.raw) + offset * size;
   probe.storage = base.storage;
@@ -178,7 +181,8 @@ void Environment::check_value(const Tensor& tensor) const {
   const uint64_t written = tensor.storage->written;
   for (const Window& window : windows_) {
     if (written >= window.from && written < window.to) {
-      fail(ErrorCode::failed_value, "the tensor holds no value: it was computed by or after an operation that failed");
+      fail(ErrorCode::failed_value,
+           "the tensor holds no value: it was computed by or after an operation that failed");
     }
   }
 }

@@ -1,5 +1,6 @@
-// Everything that one JavaScript environment (the main thread or a worker) owns: the table of its tensors, and a
-// stream and an allocator per device. No state is shared between environments but the engines themselves.
+// Everything that one JavaScript environment (the main thread or a worker) owns: the table of its tensors,
+// and a stream and an allocator per device. No state is shared between environments but the engines
+// themselves.
 #pragma once
 #include <cstdint>
 #include <deque>
@@ -22,15 +23,16 @@ class Environment {
   // Stops the stream; whatever was enqueued and not begun is dropped. Safe to call twice.
   void close();
 
-  // Shapes and strides travel through this array instead of as JavaScript arrays: a write to it costs a nanosecond.
-  // [0, 8) shape, [8, 16) strides. Shared with an ArrayBuffer, which may outlive the environment or die before it.
+  // Shapes and strides travel through this array instead of as JavaScript arrays: a write to it costs a
+  // nanosecond. [0, 8) shape, [8, 16) strides. Shared with an ArrayBuffer, which may outlive the environment
+  // or die before it.
   static constexpr int kMailbox = 32;
   std::shared_ptr<double[]> mailbox;
 
   // Tensors. Ids are slot + generation * 2^24: a stale id names no tensor, however often its slot was reused.
   double create(int64_t dtype, int64_t rank, bool strided);
   double view(double id, int64_t rank, int64_t offset);
-  bool release(double id);         // false if the id names no living tensor
+  bool release(double id);        // false if the id names no living tensor
   Tensor* find(double id) const;  // throws disposed
   Tensor* find_or_null(double id) const;
   int64_t live_tensors() const { return live_; }

@@ -7,14 +7,22 @@ namespace gt {
 
 const char* error_code_name(ErrorCode code) {
   switch (code) {
-    case ErrorCode::invalid_argument: return "GT_INVALID_ARGUMENT";
-    case ErrorCode::shape: return "GT_SHAPE";
-    case ErrorCode::dtype: return "GT_DTYPE";
-    case ErrorCode::index_out_of_range: return "GT_INDEX_OUT_OF_RANGE";
-    case ErrorCode::out_of_memory: return "GT_OUT_OF_MEMORY";
-    case ErrorCode::disposed: return "GT_DISPOSED";
-    case ErrorCode::failed_value: return "GT_FAILED_VALUE";
-    case ErrorCode::internal: return "GT_INTERNAL";
+    case ErrorCode::invalid_argument:
+      return "GT_INVALID_ARGUMENT";
+    case ErrorCode::shape:
+      return "GT_SHAPE";
+    case ErrorCode::dtype:
+      return "GT_DTYPE";
+    case ErrorCode::index_out_of_range:
+      return "GT_INDEX_OUT_OF_RANGE";
+    case ErrorCode::out_of_memory:
+      return "GT_OUT_OF_MEMORY";
+    case ErrorCode::disposed:
+      return "GT_DISPOSED";
+    case ErrorCode::failed_value:
+      return "GT_FAILED_VALUE";
+    case ErrorCode::internal:
+      return "GT_INTERNAL";
   }
   return "GT_INTERNAL";
 }

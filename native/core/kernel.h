@@ -2,9 +2,10 @@
 //
 //   KERNEL(softmax_forward, (In x, Out y, int64_t dim)) { … }
 //
-// defines a C++ function and a constant record of its name, parameters and argument kinds. The N-API function and
-// the TypeScript declaration are both made from that record. Records are placed in a linker section as constants, so
-// that finding them runs no code of a file that was compiled for an instruction set this processor may not have.
+// defines a C++ function and a constant record of its name, parameters and argument kinds. The N-API function
+// and the TypeScript declaration are both made from that record. Records are placed in a linker section as
+// constants, so that finding them runs no code of a file that was compiled for an instruction set this
+// processor may not have.
 #pragma once
 #include <cstdint>
 #include <type_traits>
@@ -16,7 +17,8 @@
 
 namespace gt {
 
-// Parameter types of kernels. An Out is written whole; an InOut is read and updated in place. Opt… may be absent.
+// Parameter types of kernels. An Out is written whole; an InOut is read and updated in place. Opt… may be
+// absent.
 struct In {
   const Tensor* tensor;
   [[gnu::always_inline]] const Tensor& operator*() const { return *tensor; }
@@ -48,24 +50,35 @@ struct KernelDef {
 
 template <class T>
 consteval ArgKind arg_kind() {
-  if constexpr (std::is_same_v<T, In>) return ArgKind::in;
-  else if constexpr (std::is_same_v<T, Out>) return ArgKind::out;
-  else if constexpr (std::is_same_v<T, InOut>) return ArgKind::inout;
-  else if constexpr (std::is_same_v<T, OptIn>) return ArgKind::opt_in;
-  else if constexpr (std::is_same_v<T, OptOut>) return ArgKind::opt_out;
-  else if constexpr (std::is_same_v<T, int64_t>) return ArgKind::integer;
-  else if constexpr (std::is_same_v<T, double>) return ArgKind::number;
+  if constexpr (std::is_same_v<T, In>)
+    return ArgKind::in;
+  else if constexpr (std::is_same_v<T, Out>)
+    return ArgKind::out;
+  else if constexpr (std::is_same_v<T, InOut>)
+    return ArgKind::inout;
+  else if constexpr (std::is_same_v<T, OptIn>)
+    return ArgKind::opt_in;
+  else if constexpr (std::is_same_v<T, OptOut>)
+    return ArgKind::opt_out;
+  else if constexpr (std::is_same_v<T, int64_t>)
+    return ArgKind::integer;
+  else if constexpr (std::is_same_v<T, double>)
+    return ArgKind::number;
   else {
-    static_assert(std::is_same_v<T, bool>, "a kernel parameter is In, Out, InOut, OptIn, OptOut, int64_t, double or bool");
+    static_assert(std::is_same_v<T, bool>,
+                  "a kernel parameter is In, Out, InOut, OptIn, OptOut, int64_t, double or bool");
     return ArgKind::boolean;
   }
 }
 
 template <class T>
 [[gnu::always_inline]] inline T unpack(const Arg& arg) {
-  if constexpr (std::is_same_v<T, int64_t>) return arg.integer;
-  else if constexpr (std::is_same_v<T, double>) return arg.number;
-  else if constexpr (std::is_same_v<T, bool>) return arg.integer != 0;
+  if constexpr (std::is_same_v<T, int64_t>)
+    return arg.integer;
+  else if constexpr (std::is_same_v<T, double>)
+    return arg.number;
+  else if constexpr (std::is_same_v<T, bool>)
+    return arg.integer != 0;
   else {
     T value;
     value.tensor = arg.tensor;
@@ -102,13 +115,13 @@ struct KernelTraits<Function> {
 #define GT_ISA 0
 #endif
 
-#define KERNEL(name, params)                                                                                   \
-  static void name params;                                                                                     \
-  static void gt_run_##name(const ::gt::Command& c) { ::gt::KernelTraits<&name>::call(c); }                    \
-  static constinit const ::gt::KernelDef gt_def_##name =                                                       \
-      ::gt::KernelTraits<&name>::define(#name, #params, GT_DEVICE, GT_ISA, &gt_run_##name);                    \
-  [[gnu::used, gnu::section("gt_kernels")]] static constinit const ::gt::KernelDef* gt_entry_##name =          \
-      &gt_def_##name;                                                                                          \
+#define KERNEL(name, params)                                                                          \
+  static void name params;                                                                            \
+  static void gt_run_##name(const ::gt::Command& c) { ::gt::KernelTraits<&name>::call(c); }           \
+  static constinit const ::gt::KernelDef gt_def_##name =                                              \
+      ::gt::KernelTraits<&name>::define(#name, #params, GT_DEVICE, GT_ISA, &gt_run_##name);           \
+  [[gnu::used, gnu::section("gt_kernels")]] static constinit const ::gt::KernelDef* gt_entry_##name = \
+      &gt_def_##name;                                                                                 \
   static void name params
 
 // Every kernel name with the best definition for this machine, in alphabetical order. Built once per process.

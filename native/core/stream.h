@@ -1,9 +1,9 @@
 // A stream: the ring of commands from one JavaScript thread to the engine thread of one device.
 //
-// Note [Failure]. When a command throws, the stream is failed: the commands after it are skipped until the failure
-// has been told to JavaScript, which then enqueues a resume marker. So an optimizer update that depends on a failed
-// value never happens. What lies between the failure and the marker never got a value; the environment keeps that
-// range of sequence numbers and refuses such tensors by name.
+// Note [Failure]. When a command throws, the stream is failed: the commands after it are skipped until the
+// failure has been told to JavaScript, which then enqueues a resume marker. So an optimizer update that
+// depends on a failed value never happens. What lies between the failure and the marker never got a value;
+// the environment keeps that range of sequence numbers and refuses such tensors by name.
 #pragma once
 #include <atomic>
 #include <cstdint>

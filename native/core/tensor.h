@@ -1,5 +1,5 @@
-// A tensor as kernels see it: a pointer, a dtype, a shape and strides. Immutable once created: JavaScript makes
-// one per tensor or view, and the engine thread only reads it.
+// A tensor as kernels see it: a pointer, a dtype, a shape and strides. Immutable once created: JavaScript
+// makes one per tensor or view, and the engine thread only reads it.
 #pragma once
 #include <cstdint>
 

@@ -28,9 +28,12 @@ void copy_to_contiguous(const Tensor& tensor, void* out) {
     return;
   }
   switch (size) {
-    case 1: return gather(tensor, static_cast<uint8_t*>(out));
-    case 4: return gather(tensor, static_cast<uint32_t*>(out));
-    default: return gather(tensor, static_cast<uint64_t*>(out));
+    case 1:
+      return gather(tensor, static_cast<uint8_t*>(out));
+    case 4:
+      return gather(tensor, static_cast<uint32_t*>(out));
+    default:
+      return gather(tensor, static_cast<uint64_t*>(out));
   }
 }
 

@@ -17,16 +17,16 @@ namespace gt::cpu {
 
 namespace {
 
-// Anonymous mappings aligned to 2 MiB with huge pages asked for: first touch of a fresh block is what makes other
-// frameworks slow, so blocks are mapped once and cached by the allocator above.
+// Anonymous mappings aligned to 2 MiB with huge pages asked for: first touch of a fresh block is what makes
+// other frameworks slow, so blocks are mapped once and cached by the allocator above.
 struct Pages final : MemorySource {
   static constexpr int64_t kHuge = 2 << 20;
   static int64_t rounded(int64_t bytes) { return (bytes + kHuge - 1) / kHuge * kHuge; }
 
   void* reserve(int64_t bytes) override {
     const int64_t size = rounded(bytes);
-    char* map = static_cast<char*>(
-        mmap(nullptr, static_cast<size_t>(size + kHuge), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+    char* map = static_cast<char*>(mmap(nullptr, static_cast<size_t>(size + kHuge), PROT_READ | PROT_WRITE,
+                                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
     if (map == MAP_FAILED) return nullptr;
     char* start = reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(map) + kHuge - 1) / kHuge * kHuge);
     if (start > map) munmap(map, static_cast<size_t>(start - map));
@@ -49,8 +49,8 @@ int64_t read_number(const char* path) {
 
 std::atomic<int> threads{0};
 
-// Team threads are pinned one per core from inside the first parallel region. OMP_PROC_BIND would do it too, but
-// pins the JavaScript thread that loads libgomp to core 0 as well.
+// Team threads are pinned one per core from inside the first parallel region. OMP_PROC_BIND would do it too,
+// but pins the JavaScript thread that loads libgomp to core 0 as well.
 void pin_team() {
   cpu_set_t allowed;
   CPU_ZERO(&allowed);
@@ -136,7 +136,8 @@ void* scratch(int64_t bytes) {
     capacity = 0;
     const int64_t size = (bytes + 4095) / 4096 * 4096;
     memory = std::aligned_alloc(4096, static_cast<size_t>(size));
-    if (!memory) fail(ErrorCode::out_of_memory, "requested %lld bytes of scratch memory", static_cast<long long>(size));
+    if (!memory)
+      fail(ErrorCode::out_of_memory, "requested %lld bytes of scratch memory", static_cast<long long>(size));
     capacity = size;
   }
   return memory;

@@ -1,7 +1,7 @@
 // Walks tensors of one broadcast shape together, in the memory order of the first one (the output).
 //
-// Dimensions are sorted by the output's strides and merged where every operand allows it, so a channels-last tensor
-// and its equals become one long row, and a bias of C elements becomes rows of C.
+// Dimensions are sorted by the output's strides and merged where every operand allows it, so a channels-last
+// tensor and its equals become one long row, and a bias of C elements becomes rows of C.
 #pragma once
 #include "core/check.h"
 #include "core/tensor.h"
@@ -13,7 +13,7 @@ namespace {
 
 template <int N>
 struct Iterator {
-  int rank = 0;           // after merging; the innermost dimension is rank - 1
+  int rank = 0;  // after merging; the innermost dimension is rank - 1
   int64_t numel = 1;
   int64_t shape[kMaxRank] = {};
   int64_t strides[N][kMaxRank] = {};  // in elements of each operand; 0 where it is broadcast
@@ -43,7 +43,8 @@ inline Iterator<N> make_iterator(const char* op, const Tensor* const (&operands)
     if (size == 1) {
       for (int n = 1; n < N; n++) {
         const int d = dim - y.rank + operands[n]->rank;
-        if (d >= 0 && operands[n]->shape[d] != 1) fail(ErrorCode::shape, "%s: operand %d does not broadcast to the output", op, n);
+        if (d >= 0 && operands[n]->shape[d] != 1)
+          fail(ErrorCode::shape, "%s: operand %d does not broadcast to the output", op, n);
       }
       continue;
     }
@@ -68,7 +69,8 @@ inline Iterator<N> make_iterator(const char* op, const Tensor* const (&operands)
     }
   }
   for (int n = 1; n < N; n++) {
-    if (operands[n]->rank > y.rank) fail(ErrorCode::shape, "%s: operand %d has more dimensions than the output", op, n);
+    if (operands[n]->rank > y.rank)
+      fail(ErrorCode::shape, "%s: operand %d has more dimensions than the output", op, n);
   }
   if (it.rank == 0) {
     it.rank = 1;
@@ -77,7 +79,8 @@ inline Iterator<N> make_iterator(const char* op, const Tensor* const (&operands)
   return it;
 }
 
-// Calls row(n, offsets, strides) for runs of n elements: offsets[k] is where operand k starts, strides[k] its step.
+// Calls row(n, offsets, strides) for runs of n elements: offsets[k] is where operand k starts, strides[k] its
+// step.
 template <int N, class Row>
 inline void for_each_row(const Iterator<N>& it, const Row& row) {
   if (it.numel == 0) return;
@@ -159,12 +162,18 @@ inline void map_binary(const char* op, const Tensor& y, const Tensor& a, const T
 template <class Body>
 inline void dispatch_all(Dtype dtype, const Body& body) {
   switch (dtype) {
-    case Dtype::f32: return body(static_cast<float*>(nullptr));
-    case Dtype::f64: return body(static_cast<double*>(nullptr));
-    case Dtype::i32: return body(static_cast<int32_t*>(nullptr));
-    case Dtype::i64: return body(static_cast<int64_t*>(nullptr));
-    case Dtype::u8: return body(static_cast<uint8_t*>(nullptr));
-    case Dtype::boolean: return body(static_cast<bool*>(nullptr));
+    case Dtype::f32:
+      return body(static_cast<float*>(nullptr));
+    case Dtype::f64:
+      return body(static_cast<double*>(nullptr));
+    case Dtype::i32:
+      return body(static_cast<int32_t*>(nullptr));
+    case Dtype::i64:
+      return body(static_cast<int64_t*>(nullptr));
+    case Dtype::u8:
+      return body(static_cast<uint8_t*>(nullptr));
+    case Dtype::boolean:
+      return body(static_cast<bool*>(nullptr));
   }
 }
 
@@ -172,21 +181,30 @@ inline void dispatch_all(Dtype dtype, const Body& body) {
 template <class Body>
 inline void dispatch_numeric(const char* op, const Tensor& t, const Body& body) {
   switch (t.dtype) {
-    case Dtype::f32: return body(static_cast<float*>(nullptr));
-    case Dtype::f64: return body(static_cast<double*>(nullptr));
-    case Dtype::i32: return body(static_cast<int32_t*>(nullptr));
-    case Dtype::i64: return body(static_cast<int64_t*>(nullptr));
-    case Dtype::u8: return body(static_cast<uint8_t*>(nullptr));
-    default: unsupported_dtype(op, t);
+    case Dtype::f32:
+      return body(static_cast<float*>(nullptr));
+    case Dtype::f64:
+      return body(static_cast<double*>(nullptr));
+    case Dtype::i32:
+      return body(static_cast<int32_t*>(nullptr));
+    case Dtype::i64:
+      return body(static_cast<int64_t*>(nullptr));
+    case Dtype::u8:
+      return body(static_cast<uint8_t*>(nullptr));
+    default:
+      unsupported_dtype(op, t);
   }
 }
 
 template <class Body>
 inline void dispatch_float(const char* op, const Tensor& t, const Body& body) {
   switch (t.dtype) {
-    case Dtype::f32: return body(static_cast<float*>(nullptr));
-    case Dtype::f64: return body(static_cast<double*>(nullptr));
-    default: unsupported_dtype(op, t);
+    case Dtype::f32:
+      return body(static_cast<float*>(nullptr));
+    case Dtype::f64:
+      return body(static_cast<double*>(nullptr));
+    default:
+      unsupported_dtype(op, t);
   }
 }
 

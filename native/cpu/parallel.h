@@ -11,9 +11,9 @@ constexpr int64_t kGrain = 16384;
 
 namespace {
 
-// Calls body(begin, end, thread) on disjoint ranges of 0…n. `work` is the number of elements all of it touches; below
-// the grain everything runs as one range. Ranges are multiples of `align` and depend only on n, align and the
-// thread count, so results are the same from run to run.
+// Calls body(begin, end, thread) on disjoint ranges of 0…n. `work` is the number of elements all of it
+// touches; below the grain everything runs as one range. Ranges are multiples of `align` and depend only on
+// n, align and the thread count, so results are the same from run to run.
 template <class Body>
 inline void parallel_for(int64_t n, int64_t work, int64_t align, const Body& body) {
   if (n <= 0) return;

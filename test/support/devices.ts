@@ -15,7 +15,8 @@ export function testDevices(): TestDevice[] {
     { name: "cuda", device: null, reason: "this build has no CUDA engine" },
   ];
   for (const { name, device, reason } of devices) {
-    if (device === null && required.includes(name)) throw new Error(`GRADTAPE_TEST_DEVICES asks for ${name}: ${reason}`);
+    if (device === null && required.includes(name))
+      throw new Error(`GRADTAPE_TEST_DEVICES asks for ${name}: ${reason}`);
   }
   return devices;
 }

@@ -36,7 +36,10 @@ export function at(x: Nd, index: readonly number[]): number {
 /** The element of `x` that index of a broadcast result reads. */
 export function atBroadcast(x: Nd, index: readonly number[]): number {
   const lead = index.length - x.shape.length;
-  return at(x, x.shape.map((size, i) => (size === 1 ? 0 : index[i + lead])));
+  return at(
+    x,
+    x.shape.map((size, i) => (size === 1 ? 0 : index[i + lead])),
+  );
 }
 
 export function broadcastShape(a: readonly number[], b: readonly number[]): number[] {

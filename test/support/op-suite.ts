@@ -1,7 +1,7 @@
 // One description of an op expands to: forward against a float64 reference, gradients against central differences of
 // that reference under a random weighted loss, the same with strided views as inputs, and typed errors for bad input.
 import { describe, expect, it } from "vitest";
-import { type Device, type DType, GradtapeError, grad, Tensor, tensor, tidy } from "../../lib/index.js";
+import { type Device, type DType, GradtapeError, grad, type Tensor, tensor, tidy } from "../../lib/index.js";
 import { expectClose } from "./close.js";
 import { testDevices } from "./devices.js";
 import { type Nd, nd } from "./nd.js";
@@ -106,23 +106,39 @@ export function toNd(t: Tensor): Nd {
 /** A tensor of this data whose memory is laid out in another order (`strided`), or row-major. */
 export function makeTensor(data: Nd, dtype: DType, device: Device, strided = false): Tensor {
   const values = dtype === "int64" || dtype === "bool" ? data.data.map(Math.trunc) : data.data;
-  if (!strided || data.shape.length === 0) return tensor(new Float64Array(values), { dtype, device, shape: data.shape });
+  if (!strided || data.shape.length === 0)
+    return tensor(new Float64Array(values), { dtype, device, shape: data.shape });
   // Every second element of a reversed-dimension array.
   const rank = data.shape.length;
   const reversed = data.shape.map((_, i) => rank - 1 - i);
   const shape = reversed.map((d) => data.shape[d]);
   const padded = shape.slice();
   padded[rank - 1] = padded[rank - 1] * 2 + 1;
-  const base = tensor(new Float64Array(padded.reduce((a, b) => a * b, 1)).fill(dtype === "bool" ? 1 : 77), { dtype, device, shape: padded });
+  const base = tensor(new Float64Array(padded.reduce((a, b) => a * b, 1)).fill(dtype === "bool" ? 1 : 77), {
+    dtype,
+    device,
+    shape: padded,
+  });
   const view = base.slice({ dim: rank - 1, start: 1, step: 2 }).permute(reversed);
   view.copy_(tensor(new Float64Array(values), { dtype, device, shape: data.shape }));
   return view;
 }
 
-function checkSample<P>(name: string, spec: OpSpec<P>, sample: Sample<P>, device: Device, dtype: DType, number: number): void {
+function checkSample<P>(
+  name: string,
+  spec: OpSpec<P>,
+  sample: Sample<P>,
+  device: Device,
+  dtype: DType,
+  number: number,
+): void {
   const float = dtype === "float32" || dtype === "float64";
   const rng = new Rng(seed * 1000 + number);
-  const defaultFill = spec.fill ?? (float ? (r: Rng) => r.normal() : (r: Rng) => r.integer(dtype === "uint8" || dtype === "bool" ? 0 : -5, dtype === "bool" ? 2 : 6));
+  const defaultFill =
+    spec.fill ??
+    (float
+      ? (r: Rng) => r.normal()
+      : (r: Rng) => r.integer(dtype === "uint8" || dtype === "bool" ? 0 : -5, dtype === "bool" ? 2 : 6));
   const inputs = sample.inputs.map((input) => {
     const full: Input = "shape" in input ? input : { shape: input };
     const x = nd(full.shape);
@@ -138,25 +154,49 @@ function checkSample<P>(name: string, spec: OpSpec<P>, sample: Sample<P>, device
     rtol: Math.max(tolerance.rtol * 10, 1e-6),
     atol: Math.max(tolerance.atol * 10, dtype === "float64" ? 2e-6 : 0),
   };
-  const expected = spec.reference(inputs.map((i) => i.data), params);
+  const expected = spec.reference(
+    inputs.map((i) => i.data),
+    params,
+  );
   const differentiable = float && (sample.gradients ?? spec.gradients ?? true);
-  const weight = nd(expected.shape, expected.data.map(() => rng.normal()));
+  const weight = nd(
+    expected.shape,
+    expected.data.map(() => rng.normal()),
+  );
   let differences: (Nd | null)[] | null = null;
 
   for (const strided of [false, true]) {
     const where = `${name} ${dtype}${strided ? " strided" : ""} seed ${seed}`;
     tidy(() => {
       const tensors = inputs.map((i) => makeTensor(i.data, i.dtype, device, strided));
-      const differentiated = inputs.map((i, k) => differentiable && (i.dtype === "float32" || i.dtype === "float64") && i.data.data.length >= 0 && !Object.hasOwn(sample.inputs[k], "dtype"));
+      const differentiated = inputs.map(
+        (i, k) =>
+          differentiable &&
+          (i.dtype === "float32" || i.dtype === "float64") &&
+          i.data.data.length >= 0 &&
+          !Object.hasOwn(sample.inputs[k], "dtype"),
+      );
       // Leaves that require grad, of which the strided tensors are views in memory.
       const leaves = tensors.map((t, k) => (differentiated[k] ? t.detach().requiresGrad_() : t));
       const before = leaves.map((t) => toNd(t));
       const y = spec.run(leaves, params);
       expect(y.dtype, `${where}: dtype`).toBe(spec.resultDtype?.(dtype) ?? (float ? dtype : y.dtype));
       expectClose(`${where}: forward`, toNd(y), expected, tolerance);
-      leaves.forEach((t, k) => expectClose(`${where}: input ${k} after the op`, toNd(t), before[k], { rtol: 0, atol: 0 }));
+      leaves.forEach((t, k) => {
+        expectClose(`${where}: input ${k} after the op`, toNd(t), before[k], { rtol: 0, atol: 0 });
+      });
       if (!differentiated.some(Boolean)) return;
-      differences ??= inputs.map((_, k) => (differentiated[k] ? difference(spec, inputs.map((i) => i.data), params, weight, k) : null));
+      differences ??= inputs.map((_, k) =>
+        differentiated[k]
+          ? difference(
+              spec,
+              inputs.map((i) => i.data),
+              params,
+              weight,
+              k,
+            )
+          : null,
+      );
       expect(y.requiresGrad, `${where}: the op records nothing`).toBe(true);
       const w = makeTensor(weight, dtype, device, strided);
       const wanted = leaves.filter((_, k) => differentiated[k]);
@@ -165,7 +205,12 @@ function checkSample<P>(name: string, spec: OpSpec<P>, sample: Sample<P>, device
       leaves.forEach((_, k) => {
         if (!differentiated[k]) return;
         const g = gradients[at++];
-        expectClose(`${where}: gradient of input ${k}`, g ? toNd(g) : nd(inputs[k].data.shape), differences![k]!, gradientTolerance);
+        expectClose(
+          `${where}: gradient of input ${k}`,
+          g ? toNd(g) : nd(inputs[k].data.shape),
+          differences![k]!,
+          gradientTolerance,
+        );
       });
       if (dtype === "float64" && !strided && (spec.secondDerivatives ?? true)) {
         checkSecond(where, spec, inputs, params, weight, differentiated, device, rng);
@@ -200,10 +245,24 @@ function difference<P>(spec: OpSpec<P>, inputs: Nd[], params: P, weight: Nd, k: 
 }
 
 /** The gradient of sum(u · dx) against central differences of dx itself, which the first-order check has proved. */
-function checkSecond<P>(where: string, spec: OpSpec<P>, inputs: { data: Nd; dtype: DType }[], params: P, weight: Nd, differentiated: boolean[], device: Device, rng: Rng): void {
+function checkSecond<P>(
+  where: string,
+  spec: OpSpec<P>,
+  inputs: { data: Nd; dtype: DType }[],
+  params: P,
+  weight: Nd,
+  differentiated: boolean[],
+  device: Device,
+  rng: Rng,
+): void {
   const total = inputs.reduce((n, i, k) => n + (differentiated[k] ? i.data.data.length : 0), 0);
   if (total > 200 || total === 0) return;
-  const us = inputs.map((i) => nd(i.data.shape, i.data.data.map(() => rng.normal())));
+  const us = inputs.map((i) =>
+    nd(
+      i.data.shape,
+      i.data.data.map(() => rng.normal()),
+    ),
+  );
   const firstOrder = (createGraph: boolean) => {
     const leaves = inputs.map((i, k) => {
       const t = makeTensor(i.data, i.dtype, device);
@@ -211,7 +270,11 @@ function checkSecond<P>(where: string, spec: OpSpec<P>, inputs: { data: Nd; dtyp
     });
     const wanted = leaves.filter((_, k) => differentiated[k]);
     const y = spec.run(leaves, params);
-    const gs = grad(y, wanted, { gradOutputs: makeTensor(weight, "float64", device), createGraph, allowUnused: true });
+    const gs = grad(y, wanted, {
+      gradOutputs: makeTensor(weight, "float64", device),
+      createGraph,
+      allowUnused: true,
+    });
     let loss: Tensor | null = null;
     let at = 0;
     leaves.forEach((_, k) => {
@@ -243,6 +306,9 @@ function checkSecond<P>(where: string, spec: OpSpec<P>, inputs: { data: Nd; dtyp
       numeric.data[i] = (sample(value + step) - sample(value - step)) / (2 * step);
       input.data.data[i] = value;
     }
-    expectClose(`${where}: second derivative of input ${k}`, g ? toNd(g) : nd(input.data.shape), numeric, { rtol: 1e-4, atol: 1e-4 });
+    expectClose(`${where}: second derivative of input ${k}`, g ? toNd(g) : nd(input.data.shape), numeric, {
+      rtol: 1e-4,
+      atol: 1e-4,
+    });
   });
 }

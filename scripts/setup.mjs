@@ -1,0 +1,172 @@
+// Everything between a clone and a working checkout: system packages, npm packages, the native build, the TypeScript
+// build. Each step remembers what it was made from, and is skipped while that has not changed.
+//
+//   node scripts/setup.mjs [--with-tests]   --with-tests also builds the sanitized native tests
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const stampPath = join(root, "build", "setup.json");
+const withTests = process.argv.includes("--with-tests");
+
+function stop(sentence) {
+  console.error(`\ngradtape setup: ${sentence}`);
+  process.exit(1);
+}
+
+function run(command, args, options = {}) {
+  return spawnSync(command, args, { cwd: root, encoding: "utf8", maxBuffer: 1 << 28, ...options });
+}
+
+function works(command, args, options) {
+  const result = run(command, args, options);
+  return result.error === undefined && result.status === 0;
+}
+
+/** A hash over the contents of files and folders. */
+function fingerprint(paths) {
+  const hash = createHash("sha256");
+  const visit = (path) => {
+    const full = join(root, path);
+    if (!existsSync(full)) return;
+    let entries;
+    try {
+      entries = readdirSync(full, { withFileTypes: true });
+    } catch {
+      hash.update(path).update("\0").update(readFileSync(full)).update("\0");
+      return;
+    }
+    for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) visit(join(path, entry.name));
+  };
+  for (const path of paths) visit(path);
+  return hash.digest("hex");
+}
+
+let stamp = {};
+try {
+  stamp = JSON.parse(readFileSync(stampPath, "utf8"));
+} catch {}
+
+/** Runs a step unless it was done for this key already and its result is there. */
+function step(name, title, key, result, action) {
+  if (stamp[name] === key && existsSync(join(root, result))) return;
+  const start = Date.now();
+  process.stdout.write(`${title} … `);
+  const { ok, log } = action();
+  if (!ok) {
+    console.log("failed");
+    process.stderr.write(log ?? "");
+    stop(`${title} failed; the lines above say why.`);
+  }
+  console.log(`done (${((Date.now() - start) / 1000).toFixed(0)} s)`);
+  stamp[name] = key;
+  mkdirSync(join(root, "build"), { recursive: true });
+  writeFileSync(stampPath, JSON.stringify(stamp));
+}
+
+function logged(command, args, options) {
+  const result = run(command, args, options);
+  return {
+    ok: result.error === undefined && result.status === 0,
+    log: `${result.stdout ?? ""}${result.stderr ?? ""}${result.error ?? ""}\n`,
+  };
+}
+
+function systemPackages() {
+  const missing = [];
+  const compiler = process.env.CXX ?? "c++";
+  if (!works(compiler, ["--version"])) missing.push("g++");
+  if (!works("cmake", ["--version"])) missing.push("cmake");
+  if (!works("make", ["--version"]) && !works("ninja", ["--version"])) missing.push("make");
+  // A oneDNN in a place of its own is named to CMake by one of these.
+  const named = process.env.dnnl_DIR || process.env.DNNLROOT || process.env.CMAKE_PREFIX_PATH;
+  if (!named) {
+    const probe = { input: "#include <oneapi/dnnl/dnnl.hpp>\n" };
+    if (
+      missing.includes("g++") ||
+      !works(compiler, ["-std=c++20", "-fsyntax-only", "-x", "c++", "-"], probe)
+    ) {
+      missing.push("libdnnl-dev");
+    }
+  }
+  if (missing.length === 0) return;
+  const names = missing.join(" ");
+  if (!works("apt-get", ["--version"])) {
+    stop(
+      `these are needed and were not found: ${names.replace("libdnnl-dev", "oneDNN 2.6 or newer with headers")}. Install them with your package manager ` +
+        "(conda: conda install -c conda-forge cxx-compiler cmake onednn-cpu-omp; macOS: brew install cmake onednn libomp), then run this again.",
+    );
+  }
+  const sudo = process.getuid?.() === 0 ? [] : ["sudo", "-n"];
+  if (sudo.length > 0 && !works("sudo", ["-n", "true"])) {
+    stop(
+      `system packages are missing and only root may install them. Run:\n\n    sudo apt-get update && sudo apt-get install -y ${names}\n\nand then this again.`,
+    );
+  }
+  step("apt", `installing ${names}`, `${names} ${Date.now()}`, "build/setup.json", () => {
+    const apt = (...args) =>
+      logged(
+        ...[...sudo, "apt-get", ...args].reduce(([c, a], x) => (c ? [c, [...a, x]] : [x, a]), [null, []]),
+        { env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" } },
+      );
+    const update = apt("update");
+    const install = apt("install", "-y", "--no-install-recommends", ...missing);
+    return install.ok ? install : { ok: false, log: update.log + install.log };
+  });
+}
+
+const [major, minor] = process.versions.node.split(".").map(Number);
+if (major < 20 || (major === 20 && minor < 17))
+  stop(`Node 20.17 or newer is needed; this is ${process.versions.node}.`);
+
+const nativeSources = [
+  "CMakeLists.txt",
+  "native",
+  "scripts/build-native.mjs",
+  "scripts/generate-kernels.mjs",
+];
+const nativeKey = fingerprint([...nativeSources, "package-lock.json"]);
+const addon = "build/Release/gradtape.node";
+if (stamp.native !== nativeKey || !existsSync(join(root, addon))) systemPackages();
+
+step(
+  "npm",
+  "installing npm packages",
+  fingerprint(["package-lock.json"]),
+  "node_modules/.package-lock.json",
+  () => logged("npm", ["ci", "--no-audit", "--no-fund"]),
+);
+step("native", "compiling the native addon", nativeKey, addon, () =>
+  logged(process.execPath, ["scripts/build-native.mjs"]),
+);
+step(
+  "typescript",
+  "compiling TypeScript",
+  fingerprint(["lib", "tsconfig.json", "tsconfig.build.json", "package-lock.json"]),
+  "dist/index.js",
+  () => logged(process.execPath, ["node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json"]),
+);
+if (withTests && existsSync(join(root, "test/native"))) {
+  step(
+    "native-tests",
+    "compiling the native tests with sanitizers",
+    fingerprint([...nativeSources, "test/native"]),
+    "build/sanitized/native_tests",
+    () => {
+      const configure = logged("cmake", [
+        "-S",
+        ".",
+        "-B",
+        "build/sanitized",
+        "-DGRADTAPE_SANITIZE=ON",
+        "-DGRADTAPE_ISAS=plain;avx2",
+      ]);
+      return configure.ok
+        ? logged("cmake", ["--build", "build/sanitized", "--target", "native_tests", "--parallel", "4"])
+        : configure;
+    },
+  );
+}

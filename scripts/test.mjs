@@ -1,0 +1,62 @@
+// Runs every test: the vitest suite and the sanitized native tests. Ends with one line of counts.
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), "gradtape-test-"));
+const report = join(folder, "vitest.json");
+const counts = { passed: 0, failed: 0, skipped: 0 };
+
+const vitest = spawnSync(
+  process.execPath,
+  [
+    "node_modules/vitest/vitest.mjs",
+    "run",
+    "--reporter",
+    process.env.CI ? "dot" : "default",
+    "--reporter",
+    "json",
+    "--outputFile.json",
+    report,
+    ...process.argv.slice(2),
+  ],
+  { cwd: root, stdio: ["ignore", "inherit", "inherit"] },
+);
+if (existsSync(report)) {
+  const result = JSON.parse(readFileSync(report, "utf8"));
+  counts.passed += result.numPassedTests;
+  counts.failed += result.numFailedTests;
+  counts.skipped += result.numPendingTests + result.numTodoTests;
+  // A file that could not be loaded has no failed test of its own.
+  counts.failed += result.testResults.filter(
+    (f) => f.status === "failed" && f.assertionResults.every((t) => t.status !== "failed"),
+  ).length;
+}
+if (vitest.status !== 0 && counts.failed === 0) counts.failed = 1;
+
+const native = join(root, "build/sanitized/native_tests");
+if (process.argv.length === 2) {
+  const run = spawnSync(native, {
+    cwd: root,
+    encoding: "utf8",
+    env: { ...process.env, OMP_NUM_THREADS: "2", UBSAN_OPTIONS: "print_stacktrace=1" },
+  });
+  const lines = `${run.stdout ?? ""}`.split("\n");
+  counts.passed += lines.filter((line) => line.startsWith("ok ")).length;
+  counts.failed += lines.filter((line) => line.startsWith("FAILED ")).length;
+  if (run.status !== 0) {
+    if (!lines.some((line) => line.startsWith("FAILED "))) counts.failed++;
+    process.stdout.write(`${run.stdout ?? ""}\n${run.stderr ?? ""}${run.error ?? ""}\n`);
+  } else {
+    console.log(
+      `native tests under ASan and UBSan: ${lines.filter((line) => line.startsWith("ok ")).length} passed`,
+    );
+  }
+}
+
+rmSync(folder, { recursive: true });
+console.log(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
+process.exitCode = counts.failed > 0 || counts.passed === 0 ? 1 : 0;
