@@ -1,15 +1,48 @@
 // The public API: exports only.
 import "./methods.js";
 
+export { type GradOptions, grad } from "./autograd.js";
 export type { Device } from "./device.js";
 export type { DType, TypedArray } from "./dtype.js";
-export { type GradOptions, grad } from "./autograd.js";
-export * from "./errors.js";
+export {
+  ArgumentError,
+  AutogradError,
+  DeviceError,
+  DisposedError,
+  DtypeError,
+  type ErrorFacts,
+  FileError,
+  GradtapeError,
+  IndexError,
+  KernelError,
+  OutOfMemoryError,
+  ShapeError,
+} from "./errors.js";
 export { emptyCache, keep, type MemoryStats, memoryStats, resetPeakMemory, tidy } from "./memory.js";
 export { add, add_, mul } from "./ops/arithmetic.js";
 export { clone, contiguous, copy_, detach, to } from "./ops/copy.js";
-export { arange, full, ones, onesLike, type TensorData, type TensorOptions, tensor, zeros, zerosLike } from "./ops/create.js";
+export {
+  arange,
+  full,
+  ones,
+  onesLike,
+  type TensorData,
+  type TensorOptions,
+  tensor,
+  zeros,
+  zerosLike,
+} from "./ops/create.js";
 export { type ReduceOptions, sum } from "./ops/reduce.js";
-export { expand, flatten, permute, reshape, select, slice, squeeze, transpose, unsqueeze } from "./ops/view.js";
+export {
+  expand,
+  flatten,
+  permute,
+  reshape,
+  select,
+  slice,
+  squeeze,
+  transpose,
+  unsqueeze,
+} from "./ops/view.js";
 export { enableGrad, isGradEnabled, noGrad } from "./tape.js";
 export { type NestedArray, Tensor } from "./tensor.js";

@@ -3,6 +3,7 @@
 // Note [Recording]. An op computes its output with kernels and then calls record() with the inputs, the tensors that
 // its gradient rule needs, and the rule itself. Rules use public ops, so that recording them (createGraph) gives
 // second derivatives. A saved tensor is held by the tape until backward passes it, whatever its user does.
+import { checkFunction } from "./check.js";
 import { AutogradError, ShapeError } from "./errors.js";
 import { closeScope, drop, keep, openScope, retain } from "./memory.js";
 import { sameShape, showShape } from "./shape.js";
@@ -25,7 +26,13 @@ export class TapeNode {
   /** Outputs whose gradient the user asked to keep. */
   retained: Map<number, Tensor> | null = null;
 
-  constructor(op: string, inputs: readonly Tensor[], saved: readonly Tensor[], backward: Backward, outputs: number) {
+  constructor(
+    op: string,
+    inputs: readonly Tensor[],
+    saved: readonly Tensor[],
+    backward: Backward,
+    outputs: number,
+  ) {
     this.op = op;
     this.sequence = ++sequence;
     this.inputs = inputs;
@@ -76,6 +83,7 @@ export function enableGrad<T>(fn: () => T): T {
 }
 
 function withGrad<T>(on: boolean, fn: () => T): T {
+  checkFunction(on ? "enableGrad" : "noGrad", "fn", fn);
   const before = enabled;
   enabled = on;
   try {
@@ -96,7 +104,13 @@ export function needsGrad(inputs: readonly Tensor[]): boolean {
  * Records that `y` was computed from `inputs`. `saved` are the tensors (of inputs, outputs or in between) that
  * `backward` reads. Returns `y`.
  */
-export function record(op: string, y: Tensor, inputs: readonly Tensor[], saved: readonly Tensor[], backward: Backward): Tensor {
+export function record(
+  op: string,
+  y: Tensor,
+  inputs: readonly Tensor[],
+  saved: readonly Tensor[],
+  backward: Backward,
+): Tensor {
   if (needsGrad(inputs)) {
     y.requiresGrad = true;
     y.node = new TapeNode(op, inputs, saved, backward, 1);
@@ -105,7 +119,13 @@ export function record(op: string, y: Tensor, inputs: readonly Tensor[], saved: 
 }
 
 /** The same for an op with several differentiable outputs: its rule gets their gradients as `dys`, null where unused. */
-export function recordMany(op: string, ys: readonly Tensor[], inputs: readonly Tensor[], saved: readonly Tensor[], backward: Backward): void {
+export function recordMany(
+  op: string,
+  ys: readonly Tensor[],
+  inputs: readonly Tensor[],
+  saved: readonly Tensor[],
+  backward: Backward,
+): void {
   if (!needsGrad(inputs)) return;
   const node = new TapeNode(op, inputs, saved, backward, ys.length);
   ys.forEach((y, i) => {
@@ -128,11 +148,14 @@ export function refuseSecondDerivative(op: string): void {
 /** An in-place update changes `t`: refused where the tape would go wrong, else noted for saved copies of it. */
 export function checkInPlace(op: string, t: Tensor): void {
   if (t.requiresGrad && enabled) {
-    throw new AutogradError("a tensor that requires grad cannot be changed in place while operations are recorded", {
-      op,
-      argument: "x",
-      hint: "do it inside of noGrad()",
-    });
+    throw new AutogradError(
+      "a tensor that requires grad cannot be changed in place while operations are recorded",
+      {
+        op,
+        argument: "x",
+        hint: "do it inside of noGrad()",
+      },
+    );
   }
   t.storage.version++;
 }
@@ -146,7 +169,11 @@ interface PassOptions {
 }
 
 /** Walks the tape from outputs to leaves. `seeds` are the gradients of the outputs. */
-export function runBackward(outputs: readonly Tensor[], seeds: readonly Tensor[], options: PassOptions): (Tensor | null)[] {
+export function runBackward(
+  outputs: readonly Tensor[],
+  seeds: readonly Tensor[],
+  options: PassOptions,
+): (Tensor | null)[] {
   const pass = new Pass(options);
   return withGrad(options.createGraph, () => pass.run(outputs, seeds));
 }
@@ -211,10 +238,13 @@ class Pass {
     }
     for (let i = 0; i < node.saved.length; i++) {
       if (node.saved[i].storage.version !== node.versions[i]) {
-        throw new AutogradError(`a tensor that ${node.op} needs for its gradient was changed in place after ${node.op} ran`, {
-          op: this.options.op,
-          hint: "clone() it before the update",
-        });
+        throw new AutogradError(
+          `a tensor that ${node.op} needs for its gradient was changed in place after ${node.op} ran`,
+          {
+            op: this.options.op,
+            hint: "clone() it before the update",
+          },
+        );
       }
     }
     this.callHooks(node, dys);

@@ -9,12 +9,12 @@ import { formatTensor } from "./print.js";
 import { contiguousStrides, numelOf, type Shape, sameShape, showShape } from "./shape.js";
 import { type GradientHook, runBackward, type TapeNode } from "./tape.js";
 
-/** Shared by a tensor and its views. */
-export interface StorageState {
+/** Shared by a tensor and its views. Not exported from the package, so that only ops make tensors. */
+export class StorageState {
   /** Counts in-place updates. */
-  version: number;
+  version = 0;
   /** Tensors and views on this memory. */
-  tensors: number;
+  tensors = 1;
 }
 
 /** Tensor data as nested arrays, as `toArray()` returns it. */
@@ -48,6 +48,12 @@ export class Tensor {
 
   /** @internal */
   constructor(id: number, shape: Shape, strides: Shape, dtype: DType, device: Device, storage: StorageState) {
+    if (!(storage instanceof StorageState)) {
+      throw new ArgumentError("tensors are not made with new", {
+        op: "Tensor",
+        hint: "use tensor(…), zeros(…), randn(…)",
+      });
+    }
     this.id = id;
     this.shape = shape;
     this.strides = strides;
@@ -79,42 +85,48 @@ export class Tensor {
    * @throws {@link GradtapeError} what went wrong in this or an earlier operation, with that operation's name.
    */
   async data(): Promise<TypedArray> {
-    return typedArrayOf(this.dtype, await native.read(this.alive("data")));
+    const id = alive(this, "data");
+    return typedArrayOf(this.dtype, await native.read(id));
   }
 
   /** {@link data}, but blocks this thread until the value is there. */
   dataSync(): TypedArray {
-    return typedArrayOf(this.dtype, native.readSync(this.alive("dataSync")));
+    const id = alive(this, "dataSync");
+    return typedArrayOf(this.dtype, native.readSync(id));
   }
 
-  /** The value of a tensor with one element: a number, a bigint for int64, a boolean for bool. */
+  /** The value of a tensor with one element, as a number. */
   async item(): Promise<number> {
-    this.checkSingle("item");
-    return this.scalar((await this.data())[0]);
+    checkSingle(this, "item");
+    return Number((await this.data())[0]);
   }
 
   /** {@link item}, but blocks this thread until the value is there. */
   itemSync(): number {
-    this.checkSingle("itemSync");
-    return this.scalar(this.dataSync()[0]);
+    checkSingle(this, "itemSync");
+    return Number(this.dataSync()[0]);
   }
 
   /** The elements as nested arrays of numbers (bigints for int64, booleans for bool). */
   async toArray(): Promise<NestedArray> {
+    alive(this, "toArray");
     return nest(await this.data(), this.shape, this.dtype);
   }
 
   /** {@link toArray}, but blocks this thread until the value is there. */
   toArraySync(): NestedArray {
+    alive(this, "toArraySync");
     return nest(this.dataSync(), this.shape, this.dtype);
   }
 
   /** The shape, dtype and elements in NumPy's style. Blocks this thread until the value is there. */
   toString(): string {
+    alive(this, "toString");
     return formatTensor(this);
   }
 
   [Symbol.for("nodejs.util.inspect.custom")](): string {
+    alive(this, "inspect", true);
     return this.id === 0 ? `Tensor(disposed, ${showShape(this.shape)} ${this.dtype})` : this.toString();
   }
 
@@ -122,10 +134,12 @@ export class Tensor {
 
   /** Frees the memory, unless the tape still needs it. Safe to call twice. */
   dispose(): void {
+    alive(this, "dispose", true);
     dispose(this);
   }
 
   [Symbol.dispose](): void {
+    alive(this, "dispose", true);
     dispose(this);
   }
 
@@ -141,7 +155,7 @@ export class Tensor {
    * @example loss.backward();
    */
   backward(gradient?: Tensor | null, options: { retainGraph?: boolean; createGraph?: boolean } = {}): void {
-    this.alive("backward");
+    alive(this, "backward");
     if (options === null || typeof options !== "object") {
       throw new ArgumentError("options must be an object", {
         op: "backward",
@@ -164,6 +178,7 @@ export class Tensor {
    * Returns a function that removes the hook.
    */
   registerHook(hook: GradientHook): () => void {
+    alive(this, "registerHook");
     if (typeof hook !== "function") {
       throw new ArgumentError("hook must be a function", {
         op: "registerHook",
@@ -188,6 +203,7 @@ export class Tensor {
 
   /** Makes `backward()` keep the gradient of this tensor in `grad` although it is no leaf. Returns this. */
   retainGrad(): this {
+    alive(this, "retainGrad");
     if (!this.requiresGrad) throw new AutogradError("the tensor does not require grad", { op: "retainGrad" });
     if (this.node) {
       this.node.retained ??= new Map();
@@ -198,6 +214,7 @@ export class Tensor {
 
   /** Sets `requiresGrad` of a leaf. Returns this. */
   requiresGrad_(on = true): this {
+    alive(this, "requiresGrad_");
     if (typeof on !== "boolean") {
       throw new ArgumentError("on must be true or false", { op: "requiresGrad_", argument: "on", value: on });
     }
@@ -211,30 +228,28 @@ export class Tensor {
     this.requiresGrad = on;
     return this;
   }
+}
 
-  // ---- internals ----
+/** The id of a living tensor (of a dead one too, if that is fine), or an error that says what is wrong. */
+function alive(t: unknown, op: string, orDead = false): number {
+  if (!(t instanceof Tensor))
+    throw new ArgumentError("the method was called on something that is no tensor", { op, argument: "this" });
+  if (t.id !== 0 || orDead) return t.id;
+  throw new DisposedError(`the tensor was disposed (${showShape(t.shape)} ${t.dtype})`, {
+    op,
+    hint: "keep() what must outlive its tidy(), or return it",
+  });
+}
 
-  /** The id, or an error that says this tensor is gone. */
-  private alive(op: string): number {
-    if (this.id !== 0) return this.id;
-    throw new DisposedError(`the tensor was disposed (${showShape(this.shape)} ${this.dtype})`, {
+function checkSingle(t: unknown, op: string): void {
+  alive(t, op);
+  const { numel, shape } = t as Tensor;
+  if (numel !== 1) {
+    throw new ShapeError(`the tensor has ${numel} elements, not one (${showShape(shape)})`, {
       op,
-      hint: "keep() what must outlive its tidy(), or return it",
+      value: shape,
+      hint: "use data() or toArray()",
     });
-  }
-
-  private checkSingle(op: string): void {
-    if (this.numel !== 1) {
-      throw new ShapeError(`the tensor has ${this.numel} elements, not one (${showShape(this.shape)})`, {
-        op,
-        value: this.shape,
-        hint: "use data() or toArray()",
-      });
-    }
-  }
-
-  private scalar(value: number | bigint): number {
-    return typeof value === "bigint" ? Number(value) : value;
   }
 }
 
@@ -300,7 +315,7 @@ export function allocate(shape: Shape, dtype: DType, device: Device, strides?: S
     for (let i = 0; i < rank; i++) mailbox[8 + i] = strides[i];
     id = native.create(dtypeCode(dtype), rank, true);
   }
-  return new Tensor(id, shape, strides, dtype, device, { version: 0, tensors: 1 });
+  return new Tensor(id, shape, strides, dtype, device, new StorageState());
 }
 
 /** A view of the memory of `base`, `offset` elements after its first. Not recorded: ops/view.ts does that. */

@@ -1,0 +1,107 @@
+// Calls every public function, constructor and method with hostile arguments. Prints one JSON line: how many calls were
+// made, and what went wrong. Started by hostile-arguments.test.ts, so that a crash is a failed test and not the end of it.
+//   node hostile-api-child.mjs SEED RUNS PART PARTS
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import * as gradtape from "../../dist/index.js";
+import { HostileError, hostileValue } from "./hostile-values.mjs";
+
+const [seed, runs, part, parts] = process.argv.slice(2).map(Number);
+process.chdir(mkdtempSync(join(tmpdir(), "gradtape-hostile-")));
+
+/** Every callable thing in the public API, by its path. */
+function collect() {
+  const found = new Map();
+  const seen = new Set();
+  const visit = (path, value) => {
+    if (value === null || (typeof value !== "object" && typeof value !== "function") || seen.has(value)) return;
+    seen.add(value);
+    if (typeof value === "function") {
+      const isClass = /^class\b/.test(Function.prototype.toString.call(value));
+      if (isClass) {
+        // Error classes are for catching; what their constructors take is not checked.
+        if (value.prototype instanceof Error) return;
+        found.set(`new ${path}`, (args) => new value(...args));
+        for (let proto = value.prototype; proto && proto !== Object.prototype; proto = Object.getPrototypeOf(proto)) {
+          for (const key of Reflect.ownKeys(proto)) {
+            const descriptor = Object.getOwnPropertyDescriptor(proto, key);
+            if (key === "constructor" || typeof descriptor.value !== "function") continue;
+            const name = `${path}#${String(key)}`;
+            if (!found.has(name)) found.set(name, ([self, ...args]) => descriptor.value.apply(self, args));
+          }
+        }
+      } else {
+        found.set(path, (args) => value(...args));
+      }
+      return;
+    }
+    for (const key of Object.keys(value)) visit(path ? `${path}.${key}` : key, value[key]);
+  };
+  for (const [key, value] of Object.entries(gradtape)) visit(key, value);
+  return [...found].sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+function makeTensor({ shape, dtype, kind }) {
+  const t = gradtape.ones(shape, { dtype });
+  switch (kind) {
+    case "grad":
+      return dtype === "float32" || dtype === "float64" ? t.requiresGrad_() : t;
+    case "view":
+      return shape.length >= 2 ? t.transpose(0, shape.length - 1) : t;
+    case "disposed":
+      t.dispose();
+      return t;
+    default:
+      return t;
+  }
+}
+
+const calls = fc.array(hostileValue(makeTensor), { maxLength: 5 });
+const problems = [];
+let count = 0;
+let refused = 0;
+// Promises that the library leaves unhandled are a problem too.
+process.on("unhandledRejection", (error) => {
+  if (!(error instanceof HostileError)) problems.push(`unhandled rejection: ${error?.stack ?? error}`);
+});
+
+const functions = collect().filter((_, i) => i % parts === part);
+for (const [name, call] of functions) {
+  process.stderr.write(`${name}\n`); // the last line before a crash names the culprit
+  const result = await fc.check(
+    fc.asyncProperty(calls, async (makers) => {
+      count++;
+      try {
+        await gradtape.tidy(async () => {
+          const made = call(makers.map((make) => make()));
+          // A thenable of the caller's own is his business.
+          if (made instanceof Promise) await Promise.race([made, new Promise((resolve) => setTimeout(resolve, 2000).unref())]);
+        });
+        // What was enqueued must not have failed with anything untyped either.
+        gradtape.ones([1]).dataSync();
+      } catch (error) {
+        refused++;
+        if (error instanceof gradtape.GradtapeError && typeof error.code === "string" && error.code.startsWith("GT_") && error.message.length > 0) return;
+        if (error instanceof HostileError) return;
+        throw error;
+      }
+    }),
+    { seed, numRuns: runs, endOnFailure: false, interruptAfterTimeLimit: 20_000, markInterruptAsFailure: false },
+  );
+  if (result.failed) {
+    const example = result.counterexample?.[0]?.map((make) => {
+      try {
+        const value = make();
+        return value instanceof gradtape.Tensor ? `Tensor(${value.dtype} [${value.shape}] id ${value.id})` : typeof value === "object" ? JSON.stringify(value) : String(value);
+      } catch {
+        return "?";
+      }
+    });
+    problems.push(`${name}(${example?.join(", ")}): ${result.errorInstance?.stack?.split("\n").slice(0, 4).join(" | ") ?? result.errorInstance}`);
+  }
+}
+await new Promise((resolve) => setTimeout(resolve, 50));
+console.log(JSON.stringify({ functions: functions.length, calls: count, refused, problems }));
+process.exit(0);
