@@ -18,6 +18,7 @@ export {
   OutOfMemoryError,
   ShapeError,
 } from "./errors.js";
+export * from "./errors.js";
 export { emptyCache, keep, type MemoryStats, memoryStats, resetPeakMemory, tidy } from "./memory.js";
 export { add, add_, mul } from "./ops/arithmetic.js";
 export { clone, contiguous, copy_, detach, to } from "./ops/copy.js";
@@ -33,6 +34,7 @@ export {
   zerosLike,
 } from "./ops/create.js";
 export { type ReduceOptions, sum } from "./ops/reduce.js";
+export { mean, type ReduceOptions, sum } from "./ops/reduce.js";
 export {
   expand,
   flatten,

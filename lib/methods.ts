@@ -19,6 +19,7 @@ declare module "./tensor.js" {
     /** See {@link copy.detach}. */ detach: Method<typeof copy.detach>;
     /** See {@link view.expand}. */ expand: Method<typeof view.expand>;
     /** See {@link view.flatten}. */ flatten: Method<typeof view.flatten>;
+    /** See {@link reduce.mean}. */ mean: Method<typeof reduce.mean>;
     /** See {@link arithmetic.mul}. */ mul: Method<typeof arithmetic.mul>;
     /** See {@link view.permute}. */ permute: Method<typeof view.permute>;
     /** See {@link view.reshape}. */ reshape: Method<typeof view.reshape>;
@@ -52,6 +53,7 @@ method("copy_", copy.copy_);
 method("detach", copy.detach);
 method("expand", view.expand);
 method("flatten", view.flatten);
+method("mean", reduce.mean);
 method("mul", arithmetic.mul);
 method("permute", view.permute);
 method("reshape", view.reshape);

@@ -1,34 +1,59 @@
-// Reductions over any dimensions. The output has the rank of the input, with size 1 where a dimension was reduced.
+// Reductions over any dimensions, given as bits: sums, products, extremes, norms and what is made from them.
+#include <math.h>
+
 #include "core/kernel.h"
 #include "cpu/iterator.h"
+#include "cpu/reduction.h"
 
 namespace gt::cpu {
+namespace {
 
-KERNEL(reduce_sum, (In x, Out y)) {
-  check_dtype("sum", "y", *y, x->dtype);
-  check_rank("sum", "y", *y, x->rank, x->rank);
-  dispatch_numeric("sum", *x, [&]<class T>(T*) {
-    T* const to = y->data<T>();
-    map_unary<T, T>("sum", *y, *y, [](T) { return T{0}; });
-    Tensor target = *y;
-    for (int i = 0; i < x->rank; i++) {
-      if (y->shape[i] == 1) target.strides[i] = 0;
-      else if (y->shape[i] != x->shape[i]) fail(ErrorCode::shape, "sum: y has the wrong shape");
-      target.shape[i] = x->shape[i];
-    }
-    if (x->numel == 0) return;
-    int64_t index[kMaxRank] = {};
-    const T* from = x->data<T>();
-    for (int64_t n = 0; n < x->numel; n++) {
-      int64_t a = 0, b = 0;
-      for (int i = 0; i < x->rank; i++) {
-        a += index[i] * x->strides[i];
-        b += index[i] * target.strides[i];
-      }
-      to[b] += from[a];
-      for (int i = x->rank - 1; i >= 0 && ++index[i] == x->shape[i]; i--) index[i] = 0;
-    }
-  });
+// Most reductions have no centre and return what they have combined.
+template <class X_, class A_, class W_, class Y_>
+struct Reduction {
+  using X = X_;
+  using A = A_;
+  using W = W_;
+  using Y = Y_;
+  static constexpr bool kMapped = !std::is_same_v<X, A>;
+  GT_INLINE A map(X x, A) const { return static_cast<A>(x); }
+  GT_INLINE A centre(A m) const { return m; }
+  GT_INLINE A identity() const { return A{0}; }
+  GT_INLINE Y finish(W w, A) const { return static_cast<Y>(w); }
+  template <class V>
+  GT_INLINE void add(V& a, const V& b) const {
+    a += b;
+  }
+};
+
+// Partial sums of floats are of their own type and combined in double; integers are summed in int64.
+template <class X>
+using Partial = std::conditional_t<std::is_floating_point_v<X>, X, int64_t>;
+template <class X>
+using Wide = std::conditional_t<std::is_floating_point_v<X>, double, int64_t>;
+
+template <class T>
+struct Sum : Reduction<T, Partial<T>, Wide<T>, Partial<T>> {
+  double divisor;
+  explicit Sum(double d) : divisor(d) {}
+  GT_INLINE Partial<T> finish(Wide<T> w, Partial<T>) const {
+    if constexpr (std::is_floating_point_v<T>)
+      return static_cast<T>(w / divisor);
+    else
+      return w;
+  }
+};
+
+void check_sum_dtype(const char* op, const Tensor& x, const Tensor& y) {
+  check_dtype(op, "y", y, x.dtype == Dtype::f32 || x.dtype == Dtype::f64 ? x.dtype : Dtype::i64);
+}
+
+}  // namespace
+
+// The sum divided by `divisor`, which integers ignore.
+KERNEL(reduce_sum, (In x, Out y, int64_t dims, double divisor)) {
+  check_sum_dtype("sum", *x, *y);
+  dispatch_all(x->dtype, [&]<class T>(T*) { reduce("sum", *x, *y, nullptr, dims, Sum<T>(divisor)); });
 }
 
 }  // namespace gt::cpu
