@@ -33,7 +33,6 @@ export {
   zeros,
   zerosLike,
 } from "./ops/create.js";
-export { type ReduceOptions, sum } from "./ops/reduce.js";
 export { mean, type ReduceOptions, sum } from "./ops/reduce.js";
 export {
   expand,
