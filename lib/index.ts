@@ -19,6 +19,7 @@ export {
   ShapeError,
 } from "./errors.js";
 export * from "./errors.js";
+export * as io from "./io/index.js";
 export { emptyCache, keep, type MemoryStats, memoryStats, resetPeakMemory, tidy } from "./memory.js";
 export { add, add_, mul } from "./ops/arithmetic.js";
 export { clone, contiguous, copy_, detach, to } from "./ops/copy.js";
