@@ -4,6 +4,7 @@ import "./methods.js";
 export { type GradOptions, grad } from "./autograd.js";
 export type { Device } from "./device.js";
 export type { DType, TypedArray } from "./dtype.js";
+export * from "./errors.js";
 export {
   ArgumentError,
   AutogradError,
@@ -18,7 +19,6 @@ export {
   OutOfMemoryError,
   ShapeError,
 } from "./errors.js";
-export * from "./errors.js";
 export * as io from "./io/index.js";
 export { emptyCache, keep, type MemoryStats, memoryStats, resetPeakMemory, tidy } from "./memory.js";
 export { add, add_, mul } from "./ops/arithmetic.js";
@@ -34,6 +34,7 @@ export {
   zeros,
   zerosLike,
 } from "./ops/create.js";
+export { linear, matmul } from "./ops/matmul.js";
 export { mean, type ReduceOptions, sum } from "./ops/reduce.js";
 export {
   expand,

@@ -2,6 +2,7 @@
 // alphabetical order.
 import * as arithmetic from "./ops/arithmetic.js";
 import * as copy from "./ops/copy.js";
+import * as matmul from "./ops/matmul.js";
 import * as reduce from "./ops/reduce.js";
 import * as view from "./ops/view.js";
 import { Tensor } from "./tensor.js";
@@ -20,6 +21,7 @@ declare module "./tensor.js" {
     /** See {@link view.expand}. */ expand: Method<typeof view.expand>;
     /** See {@link view.flatten}. */ flatten: Method<typeof view.flatten>;
     /** See {@link reduce.mean}. */ mean: Method<typeof reduce.mean>;
+    /** See {@link matmul.matmul}. */ matmul: Method<typeof matmul.matmul>;
     /** See {@link arithmetic.mul}. */ mul: Method<typeof arithmetic.mul>;
     /** See {@link view.permute}. */ permute: Method<typeof view.permute>;
     /** See {@link view.reshape}. */ reshape: Method<typeof view.reshape>;
@@ -54,6 +56,7 @@ method("detach", copy.detach);
 method("expand", view.expand);
 method("flatten", view.flatten);
 method("mean", reduce.mean);
+method("matmul", matmul.matmul);
 method("mul", arithmetic.mul);
 method("permute", view.permute);
 method("reshape", view.reshape);

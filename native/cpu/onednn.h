@@ -3,3 +3,80 @@
 #include <oneapi/dnnl/dnnl.hpp>
 
 #define GT_ONEDNN_3 (DNNL_VERSION_MAJOR >= 3)
+
+namespace gt::cpu {
+
+using Desc = dnnl::memory::desc;
+
+// Of the engine thread, made on first use and never destroyed.
+dnnl::engine& onednn_engine();
+dnnl::stream& onednn_stream();
+
+// Scratch memory is always ours: the library's own is tied to the thread that created a primitive.
+inline dnnl::primitive_attr user_scratchpad() {
+  dnnl::primitive_attr attr;
+  attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  return attr;
+}
+
+// A descriptor of no dimensions stands for no bias.
+inline dnnl::matmul::primitive_desc describe_matmul(const Desc& a, const Desc& b, const Desc& bias,
+                                                    const Desc& y) {
+#if GT_ONEDNN_3
+  return {onednn_engine(), a, b, bias, y, user_scratchpad()};
+#else
+  return {{a, b, bias, y}, user_scratchpad(), onednn_engine()};
+#endif
+}
+
+// What all three passes of a convolution share. Dilations are oneDNN's: 0 is dense.
+struct ConvSteps {
+  dnnl::memory::dims strides, dilations, pad_left, pad_right;
+};
+
+inline dnnl::convolution_forward::primitive_desc describe_conv_forward(const Desc& x, const Desc& weight,
+                                                                       const Desc& bias, const Desc& y,
+                                                                       const ConvSteps& s) {
+  constexpr auto kind = dnnl::prop_kind::forward_training;
+  constexpr auto algorithm = dnnl::algorithm::convolution_direct;
+#if GT_ONEDNN_3
+  return {onednn_engine(), kind,        algorithm,  x,           weight,           bias, y,
+          s.strides,       s.dilations, s.pad_left, s.pad_right, user_scratchpad()};
+#else
+  return {{kind, algorithm, x, weight, bias, y, s.strides, s.dilations, s.pad_left, s.pad_right},
+          user_scratchpad(),
+          onednn_engine()};
+#endif
+}
+
+inline dnnl::convolution_backward_data::primitive_desc describe_conv_backward_data(
+    const Desc& dx, const Desc& weight, const Desc& dy, const ConvSteps& s,
+    const dnnl::convolution_forward::primitive_desc& forward) {
+  constexpr auto algorithm = dnnl::algorithm::convolution_direct;
+#if GT_ONEDNN_3
+  return {onednn_engine(), algorithm,   dx,      weight,           dy, s.strides, s.dilations,
+          s.pad_left,      s.pad_right, forward, user_scratchpad()};
+#else
+  return {{algorithm, dx, weight, dy, s.strides, s.dilations, s.pad_left, s.pad_right},
+          user_scratchpad(),
+          onednn_engine(),
+          forward};
+#endif
+}
+
+inline dnnl::convolution_backward_weights::primitive_desc describe_conv_backward_weights(
+    const Desc& x, const Desc& dweight, const Desc& dbias, const Desc& dy, const ConvSteps& s,
+    const dnnl::convolution_forward::primitive_desc& forward) {
+  constexpr auto algorithm = dnnl::algorithm::convolution_direct;
+#if GT_ONEDNN_3
+  return {onednn_engine(), algorithm,   x,          dweight,     dbias,   dy,
+          s.strides,       s.dilations, s.pad_left, s.pad_right, forward, user_scratchpad()};
+#else
+  return {{algorithm, x, dweight, dbias, dy, s.strides, s.dilations, s.pad_left, s.pad_right},
+          user_scratchpad(),
+          onednn_engine(),
+          forward};
+#endif
+}
+
+}  // namespace gt::cpu
