@@ -10,35 +10,49 @@ const folder = mkdtempSync(join(tmpdir(), "gradtape-test-"));
 const report = join(folder, "vitest.json");
 const counts = { passed: 0, failed: 0, skipped: 0 };
 
-const vitest = spawnSync(
-  process.execPath,
-  [
-    "node_modules/vitest/vitest.mjs",
-    "run",
-    "--reporter",
-    process.env.CI ? "dot" : "default",
-    "--reporter",
-    "json",
-    "--outputFile.json",
-    report,
-    ...process.argv.slice(2),
-  ],
-  { cwd: root, stdio: ["ignore", "inherit", "inherit"] },
-);
-if (existsSync(report)) {
-  const result = JSON.parse(readFileSync(report, "utf8"));
-  counts.passed += result.numPassedTests;
-  counts.failed += result.numFailedTests;
-  counts.skipped += result.numPendingTests + result.numTodoTests;
-  // A file that could not be loaded has no failed test of its own.
-  counts.failed += result.testResults.filter(
-    (f) => f.status === "failed" && f.assertionResults.every((t) => t.status !== "failed"),
-  ).length;
+/** Runs vitest once and adds to the counts. */
+function vitest(title, args, env = {}) {
+  rmSync(report, { force: true });
+  console.log(`\n${title}`);
+  const before = counts.failed;
+  const { status } = spawnSync(
+    process.execPath,
+    [
+      "node_modules/vitest/vitest.mjs",
+      "run",
+      "--reporter",
+      process.env.CI ? "dot" : "default",
+      "--reporter",
+      "json",
+      "--outputFile.json",
+      report,
+      ...args,
+    ],
+    { cwd: root, stdio: ["ignore", "inherit", "inherit"], env: { ...process.env, ...env } },
+  );
+  if (existsSync(report)) {
+    const result = JSON.parse(readFileSync(report, "utf8"));
+    counts.passed += result.numPassedTests;
+    counts.failed += result.numFailedTests;
+    counts.skipped += result.numPendingTests + result.numTodoTests;
+    // A file that could not be loaded has no failed test of its own.
+    counts.failed += result.testResults.filter(
+      (f) => f.status === "failed" && f.assertionResults.every((t) => t.status !== "failed"),
+    ).length;
+  }
+  if (status !== 0 && counts.failed === before) counts.failed++;
 }
-if (vitest.status !== 0 && counts.failed === 0) counts.failed = 1;
+
+const chosen = process.argv.slice(2);
+vitest("all tests", chosen);
+if (chosen.length === 0) {
+  // The op suite again with the kernels that lesser processors get.
+  for (const isa of ["avx2", "plain"])
+    vitest(`ops with the ${isa} kernels`, ["test/ops"], { GRADTAPE_ISA: isa });
+}
 
 const native = join(root, "build/sanitized/native_tests");
-if (process.argv.length === 2) {
+if (chosen.length === 0) {
   const run = spawnSync(native, {
     cwd: root,
     encoding: "utf8",
