@@ -22,6 +22,7 @@ export {
 export * as io from "./io/index.js";
 export { emptyCache, keep, type MemoryStats, memoryStats, resetPeakMemory, tidy } from "./memory.js";
 export { add, add_, mul } from "./ops/arithmetic.js";
+export { type BatchNormOptions, batchNorm, batchNormRelu } from "./ops/batch-norm.js";
 export { clone, contiguous, copy_, detach, to } from "./ops/copy.js";
 export {
   arange,
