@@ -1,0 +1,128 @@
+"""The same work in PyTorch: requests and answers are lines of JSON on stdin and stdout, as in bench/worker.mjs."""
+import json
+import os
+import sys
+import time
+
+try:
+    import torch
+    from torch import nn
+except ImportError:
+    sys.exit(0)
+
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+
+TARGET = 0.25e9
+SAMPLES = 7
+
+
+def measure(step, inner=1):
+    """Nanoseconds per unit, by the rule of bench/support/measure.mjs."""
+
+    def run(count):
+        start = time.perf_counter_ns()
+        for _ in range(count):
+            step()
+        return time.perf_counter_ns() - start
+
+    run(3)
+    count = 1
+    spent = run(count)
+    while spent < TARGET / SAMPLES / 4 and count < 1 << 20:
+        count *= 2
+        spent = run(count)
+    count = max(1, round(count * TARGET / SAMPLES / spent))
+    times = sorted(run(count) / count / inner for _ in range(SAMPLES))
+    return times[SAMPLES // 2]
+
+
+def training_step(model, x, y, optimizer):
+    def step():
+        optimizer.zero_grad(set_to_none=True)
+        loss = nn.functional.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+
+    return step, 1
+
+
+def dispatch(requires_grad):
+    a = torch.ones(16, requires_grad=requires_grad)
+    b = torch.ones(16)
+
+    def step():
+        for _ in range(1000):
+            a.add(b)
+
+    return step, 1000
+
+
+def mlp(make_optimizer):
+    model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+    return training_step(model, torch.randn(32, 64), torch.randint(0, 10, (32,)), make_optimizer(model.parameters()))
+
+
+def lenet(batch, variant):
+    model = nn.Sequential(
+        nn.Conv2d(1, 6, 5, padding=2), nn.Sigmoid(), nn.AvgPool2d(2),
+        nn.Conv2d(6, 16, 5), nn.Sigmoid(), nn.AvgPool2d(2), nn.Flatten(),
+        nn.Linear(400, 120), nn.Sigmoid(), nn.Linear(120, 84), nn.Sigmoid(), nn.Linear(84, 10),
+    )
+    x = torch.randn(batch, 1, 28, 28)
+    if variant == "channels_last":
+        model = model.to(memory_format=torch.channels_last)
+        x = x.to(memory_format=torch.channels_last)
+    return training_step(model, x, torch.randint(0, 10, (batch,)), torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9))
+
+
+def block(variant):
+    model = nn.Sequential(nn.Conv2d(64, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64), nn.ReLU(inplace=True))
+    x = torch.randn(16, 64, 56, 56)
+    dy = torch.randn(16, 64, 56, 56)
+    if variant == "channels_last":
+        model = model.to(memory_format=torch.channels_last)
+        x = x.to(memory_format=torch.channels_last)
+        dy = dy.to(memory_format=torch.channels_last)
+    x.requires_grad_()
+
+    def step():
+        model.zero_grad(set_to_none=True)
+        x.grad = None
+        model(x).backward(dy)
+
+    return step, 1
+
+
+def prepare(name, variant):
+    if name == "dispatch":
+        return dispatch(False)
+    if name == "dispatch-tape":
+        return dispatch(True)
+    if name == "mlp-sgd":
+        return mlp(lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9))
+    if name == "mlp-adam":
+        return mlp(lambda p: torch.optim.Adam(p, lr=1e-3))
+    if name.startswith("lenet-"):
+        return lenet(int(name.split("-")[1]), variant)
+    if name == "block":
+        return block(variant)
+    raise KeyError(f"no peer for {name}")
+
+
+prepared = {}
+for text in sys.stdin:
+    request = json.loads(text)
+    if request.get("info"):
+        onednn = next((line.strip() for line in torch.__config__.show().splitlines() if "MKL-DNN" in line or "oneDNN" in line), "")
+        answer = {"version": torch.__version__, "onednn": onednn, "threads": torch.get_num_threads()}
+    else:
+        key = (request["name"], request["variant"])
+        try:
+            if key not in prepared:
+                torch.manual_seed(1)
+                prepared[key] = prepare(*key)
+            step, inner = prepared[key]
+            answer = {"nanoseconds": measure(step, inner)}
+        except Exception as error:  # reported, not hidden: the driver prints it
+            answer = {"error": repr(error)}
+    print(json.dumps(answer), flush=True)
