@@ -294,7 +294,7 @@ class Pass {
     if (this.wanted?.has(t)) {
       const before = this.wanted.get(t);
       // Results leave the scopes of this pass through keep(); a sum replaces its first part.
-      const sum = before ? before.add(g) : g.refs > 1 || g.kept ? g.clone() : g;
+      const sum = before ? before.add(g) : own(g);
       if (!sum.kept) keep(sum);
       before?.dispose();
       this.wanted.set(t, sum);
@@ -326,14 +326,25 @@ function isSoleOwner(g: Tensor): boolean {
   return g.refs === 1 && g.storage.tensors === 1;
 }
 
+/** `g`, or a copy if others hold it too, as a tensor that may outlive the pass. */
+function own(g: Tensor): Tensor {
+  if (!isSoleOwner(g) || g.kept) return g.clone();
+  if (g.disposed) {
+    // The scope of its rule is closed, and rules since then passed it on as it is: only this pass holds it.
+    g.disposed = false;
+    retain(g);
+  }
+  return g;
+}
+
 function accumulate(leaf: Tensor, g: Tensor, createGraph: boolean): void {
   const before = leaf.grad;
   if (createGraph) {
-    leaf.grad = keep(before ? before.add(g) : g);
+    leaf.grad = keep(before ? before.add(g) : own(g));
     return;
   }
   if (before === null) {
-    leaf.grad = isSoleOwner(g) && !g.kept ? keep(g) : keep(g.clone());
+    leaf.grad = keep(own(g));
   } else if (isSoleOwner(before) && !before.requiresGrad) {
     before.add_(g);
   } else {
