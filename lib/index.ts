@@ -22,7 +22,6 @@ export {
 export * as io from "./io/index.js";
 export { emptyCache, keep, type MemoryStats, memoryStats, resetPeakMemory, tidy } from "./memory.js";
 export { add, add_, mul } from "./ops/arithmetic.js";
-export { type BatchNormOptions, batchNorm, batchNormRelu } from "./ops/batch-norm.js";
 export { clone, contiguous, copy_, detach, to } from "./ops/copy.js";
 export {
   arange,
@@ -35,7 +34,10 @@ export {
   zeros,
   zerosLike,
 } from "./ops/create.js";
+export { type DropoutOptions, dropout } from "./ops/dropout.js";
 export { linear, matmul } from "./ops/matmul.js";
+export { bernoulli, bernoulli_, normal_, truncNormal_, uniform_ } from "./ops/random.js";
+export { type RandomOptions, rand, randint, randLike, randn, randnLike, randperm } from "./ops/random.js";
 export { mean, type ReduceOptions, sum } from "./ops/reduce.js";
 export {
   expand,
@@ -48,5 +50,6 @@ export {
   transpose,
   unsqueeze,
 } from "./ops/view.js";
+export { defaultGenerator, Generator, manualSeed, type Seed } from "./random.js";
 export { enableGrad, isGradEnabled, noGrad } from "./tape.js";
 export { type NestedArray, Tensor } from "./tensor.js";

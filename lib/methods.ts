@@ -3,6 +3,8 @@
 import * as arithmetic from "./ops/arithmetic.js";
 import * as copy from "./ops/copy.js";
 import * as matmul from "./ops/matmul.js";
+import * as dropout from "./ops/dropout.js";
+import * as random from "./ops/random.js";
 import * as reduce from "./ops/reduce.js";
 import * as view from "./ops/view.js";
 import { Tensor } from "./tensor.js";
@@ -14,15 +16,18 @@ declare module "./tensor.js" {
   interface Tensor {
     /** See {@link arithmetic.add}. */ add: Method<typeof arithmetic.add>;
     /** See {@link arithmetic.add_}. */ add_: Method<typeof arithmetic.add_>;
+    /** See {@link random.bernoulli_}. */ bernoulli_: Method<typeof random.bernoulli_>;
     /** See {@link copy.clone}. */ clone: Method<typeof copy.clone>;
     /** See {@link copy.contiguous}. */ contiguous: Method<typeof copy.contiguous>;
     /** See {@link copy.copy_}. */ copy_: Method<typeof copy.copy_>;
     /** See {@link copy.detach}. */ detach: Method<typeof copy.detach>;
+    /** See {@link dropout.dropout}. */ dropout: Method<typeof dropout.dropout>;
     /** See {@link view.expand}. */ expand: Method<typeof view.expand>;
     /** See {@link view.flatten}. */ flatten: Method<typeof view.flatten>;
     /** See {@link reduce.mean}. */ mean: Method<typeof reduce.mean>;
     /** See {@link matmul.matmul}. */ matmul: Method<typeof matmul.matmul>;
     /** See {@link arithmetic.mul}. */ mul: Method<typeof arithmetic.mul>;
+    /** See {@link random.normal_}. */ normal_: Method<typeof random.normal_>;
     /** See {@link view.permute}. */ permute: Method<typeof view.permute>;
     /** See {@link view.reshape}. */ reshape: Method<typeof view.reshape>;
     /** See {@link view.select}. */ select: Method<typeof view.select>;
@@ -32,6 +37,8 @@ declare module "./tensor.js" {
     /** See {@link reduce.sumTo}. */ sumTo: Method<typeof reduce.sumTo>;
     /** See {@link copy.to}. */ to: Method<typeof copy.to>;
     /** See {@link view.transpose}. */ transpose: Method<typeof view.transpose>;
+    /** See {@link random.truncNormal_}. */ truncNormal_: Method<typeof random.truncNormal_>;
+    /** See {@link random.uniform_}. */ uniform_: Method<typeof random.uniform_>;
     /** See {@link view.unsqueeze}. */ unsqueeze: Method<typeof view.unsqueeze>;
   }
 }
@@ -49,15 +56,18 @@ function method(name: string, fn: (x: any, ...rest: any[]) => unknown): void {
 
 method("add", arithmetic.add);
 method("add_", arithmetic.add_);
+method("bernoulli_", random.bernoulli_);
 method("clone", copy.clone);
 method("contiguous", copy.contiguous);
 method("copy_", copy.copy_);
 method("detach", copy.detach);
+method("dropout", dropout.dropout);
 method("expand", view.expand);
 method("flatten", view.flatten);
 method("mean", reduce.mean);
 method("matmul", matmul.matmul);
 method("mul", arithmetic.mul);
+method("normal_", random.normal_);
 method("permute", view.permute);
 method("reshape", view.reshape);
 method("select", view.select);
@@ -67,4 +77,6 @@ method("sum", reduce.sum);
 method("sumTo", reduce.sumTo);
 method("to", copy.to);
 method("transpose", view.transpose);
+method("truncNormal_", random.truncNormal_);
+method("uniform_", random.uniform_);
 method("unsqueeze", view.unsqueeze);

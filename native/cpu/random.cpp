@@ -1,0 +1,384 @@
+// Filling tensors with random numbers. See Note [Random numbers] in shared/philox.h.
+#include <cmath>
+#include <cstring>
+
+#include "core/kernel.h"
+#include "cpu/device.h"
+#include "cpu/iterator.h"
+#include "shared/philox.h"
+
+namespace gt::cpu {
+namespace {
+
+// The seed and offset of one call. Taken at the head of a kernel, after its checks.
+struct Draw {
+  uint64_t seed;
+  uint64_t offset;
+};
+
+inline void check_state(const char* op, const Tensor& state) {
+  check_dtype(op, "state", state, Dtype::i64);
+  check_numel(op, "state", state, 2);
+  check_contiguous(op, "state", state);
+}
+
+inline Draw next_draw(const Tensor& state) {
+  auto* const pair = state.data<int64_t>();
+  const Draw draw{static_cast<uint64_t>(pair[0]), static_cast<uint64_t>(pair[1])};
+  pair[1] = static_cast<int64_t>(draw.offset + 1);
+  return draw;
+}
+
+constexpr int64_t kTile = 64;  // blocks of four words that are made at once, in the first-level cache
+
+inline void make_words(const Draw& draw, uint64_t first_block, int64_t blocks, uint32_t* words) {
+  for (int64_t j = 0; j < blocks; j++) {
+    const PhiloxBlock b = philox(first_block + static_cast<uint64_t>(j), draw.offset, draw.seed);
+    words[4 * j] = b.word[0];
+    words[4 * j + 1] = b.word[1];
+    words[4 * j + 2] = b.word[2];
+    words[4 * j + 3] = b.word[3];
+  }
+}
+
+// Calls body(words, begin, count) for tiles of n elements that use 4 / PerBlock words each. A tile holds the
+// words of whole blocks, also behind its last element.
+template <int PerBlock, class Body>
+inline void for_each_tile(const Draw& draw, int64_t n, const Body& body) {
+  constexpr int64_t step = kTile * PerBlock;
+  parallel_for(n, n * 4, step, [&](int64_t begin, int64_t end, int) {
+    alignas(64) uint32_t words[kTile * 4];
+    for (int64_t i = begin; i < end; i += step) {
+      const int64_t count = end - i < step ? end - i : step;
+      make_words(draw, static_cast<uint64_t>(i / PerBlock), kTile, words);
+      body(words, i, count);
+    }
+  });
+}
+
+// y[i] = f(word) for 32-bit draws.
+template <class T, class F>
+inline void map_words(const Draw& draw, const Tensor& y, const F& f) {
+  T* const to = y.data<T>();
+  for_each_tile<4>(draw, y.numel, [&](const uint32_t* words, int64_t begin, int64_t count) {
+    for (int64_t i = 0; i < count; i++) to[begin + i] = f(words[i]);
+  });
+}
+
+// y[i] = f(bits) for 64-bit draws.
+template <class T, class F>
+inline void map_bits(const Draw& draw, const Tensor& y, const F& f) {
+  T* const to = y.data<T>();
+  for_each_tile<2>(draw, y.numel, [&](const uint32_t* words, int64_t begin, int64_t count) {
+    for (int64_t i = 0; i < count; i++) to[begin + i] = f(words[2 * i] | uint64_t{words[2 * i + 1]} << 32);
+  });
+}
+
+inline void check_output(const char* op, const Tensor& state, const Tensor& y) {
+  check_state(op, state);
+  check_contiguous(op, "y", y);
+}
+
+// The quantile of the standard normal distribution (Wichura: Algorithm AS 241, PPND16), to about 16 digits.
+inline double normal_quantile(double p) {
+  const double q = p - 0.5;
+  if (std::fabs(q) <= 0.425) {
+    const double r = 0.180625 - q * q;
+    return q *
+           (((((((2509.0809287301226727 * r + 33430.575583588128105) * r + 67265.770927008700853) * r +
+                45921.953931549871457) *
+                   r +
+               13731.693765509461125) *
+                  r +
+              1971.5909503065514427) *
+                 r +
+             133.14166789178437745) *
+                r +
+            3.387132872796366608) /
+           (((((((5226.495278852545925 * r + 28729.085735721942674) * r + 39307.89580009271061) * r +
+                21213.794301586595867) *
+                   r +
+               5394.1960214247511077) *
+                  r +
+              687.1870074920579083) *
+                 r +
+             42.313330701600911252) *
+                r +
+            1.0);
+  }
+  double r = std::sqrt(-std::log(q < 0 ? p : 1.0 - p));
+  double x;
+  if (r <= 5.0) {
+    r -= 1.6;
+    x = (((((((7.7454501427834140764e-4 * r + 0.0227238449892691845833) * r + 0.24178072517745061177) * r +
+             1.27045825245236838258) *
+                r +
+            3.64784832476320460504) *
+               r +
+           5.7694972214606914055) *
+              r +
+          4.6303378461565452959) *
+             r +
+         1.42343711074968357734) /
+        (((((((1.05075007164441684324e-9 * r + 5.475938084995344946e-4) * r + 0.0151986665636164571966) * r +
+             0.14810397642748007459) *
+                r +
+            0.68976733498510000455) *
+               r +
+           1.6763848301838038494) *
+              r +
+          2.05319162663775882187) *
+             r +
+         1.0);
+  } else {
+    r -= 5.0;
+    x = (((((((2.01033439929228813265e-7 * r + 2.71155556874348757815e-5) * r + 0.0012426609473880784386) *
+                 r +
+             0.026532189526576123093) *
+                r +
+            0.29656057182850489123) *
+               r +
+           1.7848265399172913358) *
+              r +
+          5.4637849111641143699) *
+             r +
+         6.6579046435011037772) /
+        (((((((2.04426310338993978564e-15 * r + 1.4215117583164458887e-7) * r + 1.8463183175100546818e-5) *
+                 r +
+             7.868691311456132591e-4) *
+                r +
+            0.0148753612908506148525) *
+               r +
+           0.13692988092273580531) *
+              r +
+          0.59983220655588793769) *
+             r +
+         1.0);
+  }
+  return q < 0 ? -x : x;
+}
+
+}  // namespace
+
+// The words themselves, from a block on.
+KERNEL(random_words, (InOut state, Out y, int64_t block_low, int64_t block_high)) {
+  check_output("random_words", *state, *y);
+  check_dtype("random_words", "y", *y, Dtype::i32);
+  const Draw draw = next_draw(*state);
+  const uint64_t block = static_cast<uint64_t>(block_low) + (static_cast<uint64_t>(block_high) << 32);
+  uint32_t words[4];
+  for (int64_t i = 0; i < y->numel; i++) {
+    if (i % 4 == 0) make_words(draw, block + static_cast<uint64_t>(i / 4), 1, words);
+    y->data<uint32_t>()[i] = words[i % 4];
+  }
+}
+
+// A generator that is seeded by a draw from another one.
+KERNEL(random_fork, (InOut state, Out child)) {
+  check_state("random_fork", *state);
+  check_state("random_fork", *child);
+  const Draw draw = next_draw(*state);
+  const PhiloxBlock b = philox(0, draw.offset, draw.seed);
+  child->data<int64_t>()[0] = static_cast<int64_t>(b.word[0] | uint64_t{b.word[1]} << 32);
+  child->data<int64_t>()[1] = 0;
+}
+
+KERNEL(random_uniform, (InOut state, Out y, double from, double to)) {
+  check_output("random_uniform", *state, *y);
+  check_float("random_uniform", "y", *y);
+  const Draw draw = next_draw(*state);
+  // Rounding may reach the upper bound, which is not part of the interval.
+  if (y->dtype == Dtype::f32) {
+    const auto low = static_cast<float>(from), width = static_cast<float>(to - from),
+               high = static_cast<float>(to);
+    const float last = std::nextafter(high, low);
+    map_words<float>(draw, *y, [=](uint32_t w) {
+      const float v = low + uniform_float(w) * width;
+      return v < high ? v : last;
+    });
+  } else {
+    const double width = to - from, last = std::nextafter(to, from);
+    map_bits<double>(draw, *y, [=](uint64_t bits) {
+      const double v = from + uniform_double(bits) * width;
+      return v < to ? v : last;
+    });
+  }
+}
+
+KERNEL(random_normal, (InOut state, Out y, double mean, double std)) {
+  check_output("random_normal", *state, *y);
+  check_float("random_normal", "y", *y);
+  const Draw draw = next_draw(*state);
+  if (y->dtype == Dtype::f32) {
+    const auto m = static_cast<float>(mean), s = static_cast<float>(std);
+    float* const to = y->data<float>();
+    for_each_tile<4>(draw, y->numel, [&](const uint32_t* words, int64_t begin, int64_t count) {
+      alignas(64) float values[kTile * 4];
+      for (int64_t i = 0; i < kTile * 2; i++) {
+        const NormalPair pair = normal_pair(words[2 * i], words[2 * i + 1]);
+        values[2 * i] = m + s * pair.cosine;
+        values[2 * i + 1] = m + s * pair.sine;
+      }
+      std::memcpy(to + begin, values, static_cast<size_t>(count) * sizeof(float));
+    });
+  } else {
+    double* const to = y->data<double>();
+    for_each_tile<2>(draw, y->numel, [&](const uint32_t* words, int64_t begin, int64_t count) {
+      for (int64_t i = 0; i < count; i++) {
+        const uint32_t* const w = words + i / 2 * 4;
+        const double u = uniform_double(w[0] | uint64_t{w[1]} << 32);
+        const double angle = 6.283185307179586477 * uniform_double(w[2] | uint64_t{w[3]} << 32);
+        const double r = std::sqrt(-2.0 * std::log1p(-u));
+        to[begin + i] = mean + std * r * (i % 2 == 0 ? std::cos(angle) : std::sin(angle));
+      }
+    });
+  }
+}
+
+// Normal, cut off at a and b, by the quantile function of uniform numbers between its values there.
+KERNEL(random_truncated_normal, (InOut state, Out y, double mean, double std, double a, double b)) {
+  check_output("random_truncated_normal", *state, *y);
+  check_float("random_truncated_normal", "y", *y);
+  const Draw draw = next_draw(*state);
+  const double low = 0.5 * std::erfc(-(a - mean) / std * 0.70710678118654752440);
+  const double high = 0.5 * std::erfc(-(b - mean) / std * 0.70710678118654752440);
+  const auto value = [=](uint64_t bits) {
+    const double v = mean + std * normal_quantile(low + (high - low) * (uniform_double(bits) + 0x1p-54));
+    return v > a ? v < b ? v : b : a;  // also for NaN, where an interval far from the mean holds no numbers
+  };
+  if (y->dtype == Dtype::f32)
+    map_bits<float>(draw, *y, [=](uint64_t bits) { return static_cast<float>(value(bits)); });
+  else
+    map_bits<double>(draw, *y, value);
+}
+
+KERNEL(random_integers, (InOut state, Out y, int64_t low, int64_t high)) {
+  check_output("random_integers", *state, *y);
+  require("random_integers", low < high, "low must be below high");
+  const uint64_t range = static_cast<uint64_t>(high) - static_cast<uint64_t>(low);
+  dispatch_numeric("random_integers", *y, [&]<class T>(T*) {
+    const Draw draw = next_draw(*state);
+    map_bits<T>(draw, *y, [=](uint64_t bits) {
+      return static_cast<T>(static_cast<int64_t>(static_cast<uint64_t>(low) + bounded(bits, range)));
+    });
+  });
+}
+
+// y = 1 with probability p, else 0.
+KERNEL(random_bernoulli_fill, (InOut state, Out y, double p)) {
+  check_output("random_bernoulli_fill", *state, *y);
+  const Draw draw = next_draw(*state);
+  dispatch_all(y->dtype, [&]<class T>(T*) {
+    map_words<T>(draw, *y, [=](uint32_t w) { return static_cast<T>(static_cast<double>(w) * 0x1p-32 < p); });
+  });
+}
+
+KERNEL(random_bernoulli, (In p, InOut state, Out y)) {
+  check_output("bernoulli", *state, *y);
+  check_contiguous("bernoulli", "p", *p);
+  check_same_shape("bernoulli", *p, *y);
+  dispatch_float("bernoulli", *p, [&]<class T>(T*) {
+    check_dtype("bernoulli", "y", *y, p->dtype);
+    const T* const probability = p->data<T>();
+    for (int64_t i = 0; i < p->numel; i++) {
+      if (!(probability[i] >= 0 && probability[i] <= 1)) {
+        fail(ErrorCode::invalid_argument, "bernoulli: p must be probabilities from 0 to 1, but holds %g",
+             static_cast<double>(probability[i]));
+      }
+    }
+    T* const to = y->data<T>();
+    for_each_tile<4>(next_draw(*state), y->numel, [&](const uint32_t* words, int64_t begin, int64_t count) {
+      for (int64_t i = 0; i < count; i++) {
+        to[begin + i] = static_cast<T>(static_cast<double>(words[i]) * 0x1p-32 <
+                                       static_cast<double>(probability[begin + i]));
+      }
+    });
+  });
+}
+
+// The numbers 0 … n - 1 in random order: sorted by 64-bit keys of random high bits and the number itself as
+// low bits, which makes the order the same wherever and however they are sorted. Radix sort, 11 bits at a
+// time.
+KERNEL(random_permutation, (InOut state, Out y)) {
+  check_output("random_permutation", *state, *y);
+  check_rank("random_permutation", "y", *y, 1, 1);
+  const int64_t n = y->numel;
+  require("random_permutation", n <= int64_t{1} << 31, "more than 2^31 numbers");
+  require("random_permutation", y->dtype == Dtype::i64 || y->dtype == Dtype::i32, "y must be int32 or int64");
+  auto* keys = static_cast<uint64_t*>(scratch(2 * n * static_cast<int64_t>(sizeof(uint64_t))));
+  uint64_t* other = keys + n;
+  const Draw draw = next_draw(*state);
+  int low_bits = 0;
+  while (low_bits < 32 && int64_t{1} << low_bits < n) low_bits++;
+  const uint64_t mask = (uint64_t{1} << low_bits) - 1;
+  for_each_tile<2>(draw, n, [&](const uint32_t* words, int64_t begin, int64_t count) {
+    for (int64_t i = 0; i < count; i++) {
+      const uint64_t bits = words[2 * i] | uint64_t{words[2 * i + 1]} << 32;
+      keys[begin + i] = (bits & ~mask) | static_cast<uint64_t>(begin + i);
+    }
+  });
+  constexpr int kDigit = 11;
+  for (int shift = low_bits; shift < 64 && n > 1; shift += kDigit) {
+    uint32_t starts[1 << kDigit] = {};
+    for (int64_t i = 0; i < n; i++) starts[(keys[i] >> shift) & ((1 << kDigit) - 1)]++;
+    uint32_t sum = 0;
+    for (uint32_t& start : starts) {
+      const uint32_t count = start;
+      start = sum;
+      sum += count;
+    }
+    for (int64_t i = 0; i < n; i++) other[starts[(keys[i] >> shift) & ((1 << kDigit) - 1)]++] = keys[i];
+    uint64_t* const swap = keys;
+    keys = other;
+    other = swap;
+  }
+  dispatch_numeric("random_permutation", *y, [&]<class T>(T*) {
+    for (int64_t i = 0; i < n; i++) y->data<T>()[i] = static_cast<T>(keys[i] & mask);
+  });
+}
+
+// y = x / (1 - p) where the draw is at least p, else 0; mask says where. The draws follow the memory order,
+// which all three share; so does the mask that is kept for the gradient.
+KERNEL(dropout_forward, (In x, InOut state, Out y, Out mask, double p)) {
+  check_state("dropout", *state);
+  check_same_shape("dropout", *x, *y);
+  check_same_shape("dropout", *x, *mask);
+  check_dtype("dropout", "mask", *mask, Dtype::u8);
+  int64_t reach = 1;
+  for (int i = 0; i < x->rank; i++) {
+    reach += (x->shape[i] - 1) * x->strides[i];
+    const bool same =
+        x->shape[i] == 1 || (x->strides[i] == y->strides[i] && x->strides[i] == mask->strides[i]);
+    require("dropout", same || x->numel == 0, "x, y and mask must have the same layout");
+  }
+  require("dropout", reach == x->numel || x->numel == 0, "x must be dense");
+  require("dropout", p >= 0 && p <= 1, "p must be 0 to 1");
+  dispatch_float("dropout", *x, [&]<class T>(T*) {
+    check_dtype("dropout", "y", *y, x->dtype);
+    const auto threshold = static_cast<uint64_t>(p * 0x1p32);
+    const auto scale = static_cast<T>(p < 1 ? 1 / (1 - p) : 0);
+    const T* const from = x->data<T>();
+    T* const to = y->data<T>();
+    uint8_t* const kept = mask->data<uint8_t>();
+    const auto none = static_cast<uint8_t>(threshold >> 32);  // 1 only for p = 1
+    const auto below = static_cast<uint32_t>(threshold);
+    for_each_tile<4>(next_draw(*state), x->numel, [&](const uint32_t* words, int64_t begin, int64_t count) {
+      for (int64_t i = 0; i < count; i++)
+        kept[begin + i] = static_cast<uint8_t>((words[i] >= below) & (none ^ 1));
+      for (int64_t i = 0; i < count; i++) to[begin + i] = kept[begin + i] ? from[begin + i] * scale : T{0};
+    });
+  });
+}
+
+// dx = dy · scale where the mask is set, else 0.
+KERNEL(dropout_backward, (In dy, In mask, Out dx, double scale)) {
+  check_dtype("dropout_backward", "mask", *mask, Dtype::u8);
+  dispatch_float("dropout_backward", *dy, [&]<class T>(T*) {
+    check_dtype("dropout_backward", "dx", *dx, dy->dtype);
+    const auto s = static_cast<T>(scale);
+    map_binary<T, T, uint8_t>("dropout_backward", *dx, *dy, *mask,
+                              [s](T v, uint8_t keep) { return keep ? v * s : T{0}; });
+  });
+}
+
+}  // namespace gt::cpu
