@@ -102,6 +102,40 @@ export class AutogradError extends GradtapeError {
   }
 }
 
+/** Tensors do not fit the module or optimizer they are loaded into (`GT_STATE_DICT`). Nothing was loaded. */
+export class StateDictError extends GradtapeError {
+  override readonly name = "StateDictError";
+  /** Paths that the module has and the state lacks. */
+  readonly missing: readonly string[];
+  /** Paths that the state has and the module lacks. */
+  readonly unexpected: readonly string[];
+  /** Paths whose shapes differ, with both shapes. */
+  readonly mismatched: readonly string[];
+
+  constructor(
+    missing: readonly string[],
+    unexpected: readonly string[],
+    mismatched: readonly string[],
+    strict = true,
+  ) {
+    const part = (what: string, paths: readonly string[]) =>
+      paths.length === 0
+        ? []
+        : [`${paths.length} ${what}: ${paths.slice(0, 8).join(", ")}${paths.length > 8 ? ", …" : ""}`];
+    const parts = [...part("of another shape", mismatched)];
+    if (strict) parts.push(...part("missing", missing), ...part("unexpected", unexpected));
+    super("GT_STATE_DICT", `the state does not fit (${parts.join("; ")})`, {
+      op: "loadStateDict",
+      argument: "state",
+      hint:
+        strict && mismatched.length === 0 ? "pass { strict: false } to load what fits by name" : undefined,
+    });
+    this.missing = missing;
+    this.unexpected = unexpected;
+    this.mismatched = mismatched;
+  }
+}
+
 /** A kernel or a library underneath failed (`GT_INTERNAL`, `GT_FAILED_VALUE`, `GT_LOAD`). */
 export class KernelError extends GradtapeError {
   override readonly name = "KernelError";

@@ -53,3 +53,5 @@ export {
 export { defaultGenerator, Generator, manualSeed, type Seed } from "./random.js";
 export { enableGrad, isGradEnabled, noGrad } from "./tape.js";
 export { type NestedArray, Tensor } from "./tensor.js";
+export * as nn from "./nn/index.js";
+export * as optim from "./optim/index.js";

@@ -34,6 +34,11 @@ export function track(t: Tensor): void {
   else registry.register(t, t.id);
 }
 
+/** Puts a tensor under the garbage collector's watch, whatever scope is open. */
+export function watch(t: Tensor): void {
+  registry.register(t, t.id);
+}
+
 /** Takes a further reference, which {@link drop} gives back. */
 export function retain(t: Tensor): void {
   t.refs++;
@@ -73,9 +78,8 @@ function free(scope: Scope): void {
   const tensors = scope.tensors;
   for (let i = 0; i < tensors.length; i++) {
     const t = tensors[i];
-    if (t.disposed || t.kept) continue;
-    t.disposed = true;
-    drop(t);
+    if (t.kept) continue;
+    dispose(t);
     // Saved by a tape that is still alive: if that is never run, the collector frees it.
     if (t.id !== 0) registry.register(t, t.id);
   }

@@ -3,7 +3,7 @@
 import type { Device } from "./device.js";
 import { type DType, dtypeCode, type TypedArray, typedArrayOf } from "./dtype.js";
 import { ArgumentError, AutogradError, DisposedError, ShapeError } from "./errors.js";
-import { dispose, track } from "./memory.js";
+import { dispose, track, watch } from "./memory.js";
 import { native } from "./native.js";
 import { formatTensor } from "./print.js";
 import { contiguousStrides, numelOf, type Shape, sameShape, showShape } from "./shape.js";
@@ -328,4 +328,18 @@ export function allocateView(base: Tensor, shape: Shape, strides: Shape, offset 
   const id = native.view(base.id, shape.length, offset);
   base.storage.tensors++;
   return new Tensor(id, shape, strides, base.dtype, base.device, base.storage);
+}
+
+/**
+ * Gives `t` the memory, dtype and layout of `source`, whose handle ends. For parameters, which stay the same object when they
+ * change dtype or device. Values of `t` that the tape saved count as changed in place.
+ */
+export function adoptMemory(t: Tensor, source: Tensor): void {
+  source.storage.version = t.storage.version + 1;
+  t.storage.tensors--;
+  native.release(t.id);
+  Object.assign(t, { id: source.id, strides: source.strides, dtype: source.dtype, device: source.device, storage: source.storage });
+  source.id = 0;
+  source.disposed = true;
+  watch(t);
 }

@@ -1,0 +1,4 @@
+// Optimizers.
+export { Adam, AdamGroup, type AdamOptions, AdamW, adam, adamW } from "./adam.js";
+export { Optimizer, type OptimizerState, ParameterGroup, type Parameters } from "./optimizer.js";
+export { SGD, SGDGroup, type SGDOptions, sgd } from "./sgd.js";

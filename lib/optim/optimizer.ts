@@ -1,0 +1,294 @@
+// What all optimizers share: groups of parameters with settings, their state, and its way into files.
+//
+// Note [Settings in tensors]. The numbers of a group (learning rate, momenta, decay) lie in one small tensor that update
+// kernels read, and every parameter has a counter that they advance. A step therefore passes no number that changes between
+// steps, so that a recorded step can be replayed, and a new learning rate reaches it.
+import { checkTensor } from "../check.js";
+import { isFloat, show } from "../dtype.js";
+import { ArgumentError, AutogradError, DisposedError, StateDictError } from "../errors.js";
+import { keep } from "../memory.js";
+import { kernels, native } from "../native.js";
+import { freeGrad } from "../nn/module.js";
+import { sameShape, showShape } from "../shape.js";
+import { adoptMemory, allocate, Tensor } from "../tensor.js";
+
+/** Parameters to optimize: tensors, or groups of tensors with options of their own. */
+export type Parameters<Options> = Iterable<Tensor> | Iterable<{ params: Iterable<Tensor> } & Options>;
+
+/** The state of one parameter: tensors by PyTorch's names, such as "exp_avg". */
+export type ParameterState = Record<string, Tensor>;
+
+/** What an optimizer saves. `tensors` holds the state by "parameter number.name"; the rest is plain data. */
+export interface OptimizerState {
+  groups: { params: number[]; [setting: string]: unknown }[];
+  tensors: Map<string, Tensor>;
+}
+
+/** Parameters that share settings. */
+export abstract class ParameterGroup {
+  readonly params: readonly Tensor[];
+  /** @internal What the kernels read. */
+  readonly settings: Tensor;
+  /** @internal One per parameter; null before its first update. */
+  readonly states: (ParameterState | null)[];
+  private readonly values: Float64Array;
+
+  constructor(params: readonly Tensor[], count: number) {
+    this.params = params;
+    this.states = params.map(() => null);
+    this.values = new Float64Array(count);
+    this.settings = keep(allocate([count], "float64", params[0].device));
+  }
+
+  protected get(at: number): number {
+    return this.values[at];
+  }
+
+  protected set(at: number, value: number): void {
+    this.values[at] = value;
+    native.write(this.settings.id, this.values);
+  }
+
+  /** The settings by name, as they are saved. */
+  abstract options(): Record<string, unknown>;
+}
+
+/** The base class of optimizers. */
+export abstract class Optimizer<G extends ParameterGroup & { lr: number }, Options extends object> {
+  /** The groups; their settings can be changed at any time: `optimizer.groups[0].lr = 1e-4`. */
+  readonly groups: G[] = [];
+  /** The name of the factory, for errors. */
+  protected readonly op: string;
+  private readonly defaults: Options;
+
+  constructor(op: string, params: Parameters<Options>, defaults: Options | undefined) {
+    this.op = op;
+    this.defaults = this.checked(defaults);
+    if (
+      params === null ||
+      typeof params !== "object" ||
+      params instanceof Tensor ||
+      !(Symbol.iterator in params)
+    ) {
+      throw new ArgumentError(`params must be a list of tensors, not ${show(params)}`, {
+        op,
+        argument: "params",
+        value: params,
+        hint: "pass model.parameters()",
+      });
+    }
+    const items = [...(params as Iterable<unknown>)];
+    if (items.length === 0)
+      throw new ArgumentError("params is empty", { op, argument: "params", value: params });
+    const grouped = items.some(
+      (item) => !(item instanceof Tensor) && item !== null && typeof item === "object" && "params" in item,
+    );
+    if (grouped) for (const item of items) this.addGroup(item as { params: Iterable<Tensor> } & Options);
+    else this.addGroup({ params: items } as never);
+  }
+
+  /** Options with their values checked and unknown ones refused. */
+  protected abstract checked(options: Options | undefined): Options;
+  protected abstract makeGroup(params: readonly Tensor[], options: Options): G;
+  /** The state of a parameter before its first update. */
+  protected abstract makeState(group: G, p: Tensor): ParameterState;
+  /** Enqueues the update of one parameter. */
+  protected abstract update(group: G, p: Tensor, g: Tensor, state: ParameterState): void;
+
+  /** Adds parameters with settings of their own; settings that are left out are those of the optimizer. */
+  addGroup(group: { params: Iterable<Tensor> } & Options): void {
+    const { op } = this;
+    if (
+      group === null ||
+      typeof group !== "object" ||
+      typeof group.params !== "object" ||
+      group.params === null ||
+      !(Symbol.iterator in group.params)
+    ) {
+      throw new ArgumentError(
+        `a group must be an object such as { params: […], lr: 0.1 }, not ${show(group)}`,
+        { op, argument: "params", value: group },
+      );
+    }
+    const { params, ...options } = group;
+    const list = [...params] as Tensor[];
+    if (list.length === 0) throw new ArgumentError("params of a group is empty", { op, argument: "params" });
+    const known = new Set<Tensor>(this.groups.flatMap((g) => g.params));
+    list.forEach((p, i) => {
+      const argument = `params[${i}]`;
+      checkTensor(op, argument, p);
+      if (!p.isLeaf || !isFloat(p.dtype)) {
+        throw new AutogradError(
+          `${argument} must be a float leaf, not ${p.isLeaf ? p.dtype : "computed by a recorded operation"}`,
+          { op, argument },
+        );
+      }
+      if (known.has(p)) throw new ArgumentError(`${argument} is given twice`, { op, argument });
+      known.add(p);
+    });
+    const own = Object.fromEntries(
+      Object.entries(this.checked(options as unknown as Options)).filter(([, value]) => value !== undefined),
+    );
+    this.groups.push(this.makeGroup(list, { ...this.defaults, ...own }));
+  }
+
+  /** The learning rate of the first group. Setting it sets that of all groups. */
+  get lr(): number {
+    return this.groups[0].lr;
+  }
+  set lr(value: number) {
+    for (const group of this.groups) group.lr = value;
+  }
+
+  /** Updates every parameter that has a gradient. */
+  step(): void {
+    for (const group of this.groups) {
+      const { params, states } = group;
+      for (let i = 0; i < params.length; i++) {
+        const p = params[i];
+        const g = p.grad;
+        if (g === null) continue;
+        if (p.id === 0 || g.id === 0) {
+          throw new DisposedError(
+            `${p.id === 0 ? "a parameter" : "the gradient of a parameter"} was disposed (${showShape(p.shape)})`,
+            { op: "step" },
+          );
+        }
+        let state = states[i];
+        if (state === null) state = states[i] = this.makeState(group, p);
+        this.update(group, p, g, state);
+        p.storage.version++;
+      }
+    }
+  }
+
+  /** Frees the gradients of all parameters. */
+  zeroGrad(): void {
+    for (const group of this.groups) for (const p of group.params) freeGrad(p);
+  }
+
+  /**
+   * Settings and state, to go on later. The tensors are those in use, which further steps change; clone or save them for a
+   * snapshot.
+   */
+  stateDict(): OptimizerState {
+    const tensors = new Map<string, Tensor>();
+    let number = 0;
+    const groups = this.groups.map((group) => {
+      const params = group.params.map((_, i) => {
+        for (const [name, t] of Object.entries(group.states[i] ?? {})) tensors.set(`${number}.${name}`, t);
+        return number++;
+      });
+      return { ...group.options(), params };
+    });
+    return { groups, tensors };
+  }
+
+  /**
+   * Takes over settings and state, by copying. Either everything fits and is loaded, or nothing is.
+   * @throws {@link StateDictError} if it is the state of other parameters or of another optimizer.
+   */
+  loadStateDict(state: OptimizerState): void {
+    const op = "loadStateDict";
+    if (
+      state === null ||
+      typeof state !== "object" ||
+      !Array.isArray(state.groups) ||
+      !(state.tensors instanceof Map)
+    ) {
+      throw new ArgumentError(`state must be what stateDict() gives, not ${show(state)}`, {
+        op,
+        argument: "state",
+        value: state,
+      });
+    }
+    const mismatched: string[] = [];
+    const missing: string[] = [];
+    const known = new Set<string>();
+    const sizes = (groups: readonly { params?: unknown }[]) =>
+      groups.map((g) => (Array.isArray(g?.params) ? g.params.length : "none")).join(" + ");
+    if (sizes(state.groups) !== sizes(this.groups)) {
+      mismatched.push(`groups of ${sizes(state.groups)} parameters where ${sizes(this.groups)} are expected`);
+    } else {
+      let number = 0;
+      for (const group of this.groups) {
+        for (let i = 0; i < group.params.length; i++, number++) {
+          const expected = this.stateNames(group);
+          const present = expected.filter((name) => state.tensors.has(`${number}.${name}`));
+          for (const name of expected) {
+            const path = `${number}.${name}`;
+            known.add(path);
+            const t = state.tensors.get(path);
+            const shape = name === "step" ? [] : group.params[i].shape;
+            if (t === undefined) {
+              if (present.length > 0) missing.push(path);
+            } else if (!sameShape(checkTensor(op, path, t).shape, shape)) {
+              mismatched.push(`${path}: ${showShape(t.shape)} where ${showShape(shape)} is expected`);
+            }
+          }
+        }
+      }
+    }
+    const unexpected =
+      mismatched.length > 0 ? [] : [...state.tensors.keys()].filter((path) => !known.has(path));
+    if (missing.length + unexpected.length + mismatched.length > 0)
+      throw new StateDictError(missing, unexpected, mismatched);
+    const options = state.groups.map(({ params: _, ...rest }) => this.checked(rest as unknown as Options));
+    let number = 0;
+    this.groups.forEach((group, k) => {
+      Object.assign(group, options[k]);
+      group.params.forEach((p, i) => {
+        const prefix = `${number++}.`;
+        const names = this.stateNames(group);
+        if (names.length === 0 || !state.tensors.has(prefix + names[0])) {
+          for (const t of Object.values(group.states[i] ?? {})) t.dispose();
+          group.states[i] = null;
+          return;
+        }
+        const own = (group.states[i] ??= this.makeState(group, p));
+        for (const name of names) {
+          const from = state.tensors.get(prefix + name)!;
+          if (from !== own[name]) kernels.copy(from.id, own[name].id);
+        }
+      });
+    });
+  }
+
+  /** The names that {@link makeState} gives for a group. */
+  protected abstract stateNames(group: G): readonly string[];
+
+  /** Frees the state. The parameters are left alone. */
+  dispose(): void {
+    for (const group of this.groups) {
+      group.settings.dispose();
+      for (const state of group.states) for (const t of Object.values(state ?? {})) t.dispose();
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+/** Zeros of the shape of a parameter. */
+export function stateLike(p: Tensor): Tensor {
+  const t = keep(allocate(p.shape, p.dtype, p.device));
+  kernels.fill(t.id, 0);
+  return t;
+}
+
+/** A counter of updates. */
+export function counter(p: Tensor): Tensor {
+  const t = keep(allocate([], "float64", p.device));
+  kernels.fill(t.id, 0);
+  return t;
+}
+
+/** Converts the state of a parameter whose module changed its dtype. */
+export function matchDtype(state: Tensor, p: Tensor): void {
+  if (state.dtype !== p.dtype) {
+    const converted = allocate(state.shape, p.dtype, p.device);
+    kernels.copy(state.id, converted.id);
+    adoptMemory(state, converted);
+  }
+}
