@@ -118,14 +118,14 @@ describe.each(["float32", "float64"] as const)("%s", (dtype) => {
       expect(params.every((p) => p.grad === null)).toBe(true);
     }
     const tolerance = dtype === "float32" ? { rtol: 1e-5, atol: 2e-6 } : tolerances.float64;
-    params.forEach((p, i) =>
+    params.forEach((p, i) => {
       expectClose(
         `parameter ${i}`,
         nd(p.shape, p.dataSync() as Float64Array),
         nd(p.shape, expected[i]),
         tolerance,
-      ),
-    );
+      );
+    });
     optimizer.dispose();
   });
 });
