@@ -8,5 +8,5 @@ export {
   type SaveOptions,
   save,
   type TensorInfo,
-  type TensorRecord,
+  type TensorMap,
 } from "./safetensors.js";

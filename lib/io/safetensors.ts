@@ -23,8 +23,8 @@ import {
 
 type FileHandle = fs.FileHandle;
 
-/** Tensors by name, as `model.stateDict()` gives them. */
-export type TensorRecord = Record<string, Tensor>;
+/** Tensors by name, as `model.stateDict()` gives them. A map, so that no name has a meaning of its own. */
+export type TensorMap = Map<string, Tensor>;
 
 export interface SaveOptions {
   /** Text to keep with the tensors. */
@@ -68,13 +68,13 @@ const readable = new Map<string, DType>([
  * Tensors are fetched one at a time, so that saving needs memory for the largest of them only. They must not change
  * before the promise resolves.
  *
- * @param tensors By name, as an object or a Map; for a model, its `stateDict()`.
+ * @param tensors By name, as a map or an object; for a model, its `stateDict()`.
  * @throws {@link FileError} if the file cannot be written; {@link ArgumentError} if a tensor changed meanwhile.
  * @example await io.save("lenet.safetensors", model.stateDict(), { metadata: { epoch: "3" } });
  */
 export async function save(
   path: string,
-  tensors: Readonly<TensorRecord> | ReadonlyMap<string, Tensor>,
+  tensors: ReadonlyMap<string, Tensor> | Readonly<Record<string, Tensor>>,
   options?: SaveOptions,
 ): Promise<void> {
   const op = "save";
@@ -126,7 +126,7 @@ export async function save(
  * @throws {@link FileError} naming the file and what is wrong with it: missing, truncated, or not true to its header.
  * @example model.loadStateDict(await io.load("lenet.safetensors"));
  */
-export async function load(path: string, options?: LoadOptions): Promise<TensorRecord> {
+export async function load(path: string, options?: LoadOptions): Promise<TensorMap> {
   const file = await openAs("load", path, options);
   try {
     return await file.all();
@@ -179,7 +179,7 @@ async function openAs(op: string, path: string, options: LoadOptions | undefined
  * @throws {@link FileError} as {@link load} does.
  * @example const tensors = io.parse(new Uint8Array(await response.arrayBuffer()));
  */
-export function parse(bytes: Uint8Array, options?: LoadOptions): TensorRecord {
+export function parse(bytes: Uint8Array, options?: LoadOptions): TensorMap {
   const op = "parse";
   if (!(bytes instanceof Uint8Array)) {
     throw new ArgumentError(`bytes must be a Uint8Array, not ${show(bytes)}`, {
@@ -195,12 +195,12 @@ export function parse(bytes: Uint8Array, options?: LoadOptions): TensorRecord {
   const dataBegin = 8 + length;
   const header = parseHeader(op, undefined, bytes.subarray(8, dataBegin), bytes.length - dataBegin);
   for (const [name, entry] of header.tensors) checkReadable(op, undefined, name, entry);
-  const result = emptyRecord();
+  const result: TensorMap = new Map();
   for (const [name, entry] of header.tensors) {
     // A copy, because the data may begin at an odd address. Not slice(), which a Buffer answers with a view.
     const data = new Uint8Array(entry.end - entry.begin);
     data.set(bytes.subarray(dataBegin + entry.begin, dataBegin + entry.end));
-    result[name] = toTensor(entry, data, device);
+    result.set(name, toTensor(entry, data, device));
   }
   return result;
 }
@@ -240,13 +240,13 @@ export class SafetensorsFile {
   }
 
   /** Reads all tensors, or none if one of them cannot be read. */
-  async all(): Promise<TensorRecord> {
+  async all(): Promise<TensorMap> {
     for (const [name, entry] of this.header.tensors) checkReadable("load", this.path, name, entry);
-    const result = emptyRecord();
+    const result: TensorMap = new Map();
     try {
-      for (const name of this.names) result[name] = await this.tensor(name);
+      for (const name of this.names) result.set(name, await this.tensor(name));
     } catch (error) {
-      for (const t of Object.values(result)) t.dispose();
+      for (const t of result.values()) t.dispose();
       throw error;
     }
     return result;
@@ -271,11 +271,6 @@ export class SafetensorsFile {
       hint: `it has ${this.names.slice(0, 5).map(show).join(", ")}${this.names.length > 5 ? ", …" : ""}`,
     });
   }
-}
-
-/** An object on which no name, not even "constructor", means anything yet. */
-function emptyRecord(): TensorRecord {
-  return Object.create(null);
 }
 
 /** The length in the first eight bytes, if a file of `size` bytes can have such a header. */

@@ -33,12 +33,9 @@ const sample = (): Record<string, Tensor> => ({
   größe: tensor([1]),
 });
 
-async function contents(tensors: Record<string, Tensor>): Promise<Record<string, unknown>> {
+async function contents(tensors: Iterable<[string, Tensor]>): Promise<Record<string, unknown>> {
   const result: Record<string, unknown> = {};
-  for (const name of Object.keys(tensors).sort()) {
-    const t = tensors[name];
-    result[name] = [t.dtype, t.shape, await t.data()];
-  }
+  for (const [name, t] of tensors) result[name] = [t.dtype, t.shape, await t.data()];
   return result;
 }
 
@@ -67,11 +64,17 @@ describe("safetensors", () => {
   });
 
   it("reads what the reference implementation wrote, widening the half types", async () => {
-    const { half, brain, ...rest } = await io.load(fixture("reference"));
-    expect(await contents(rest)).toEqual(await contents(sample()));
+    const tensors = await io.load(fixture("reference"));
+    const half = tensors.get("half")!;
+    const brain = tensors.get("brain")!;
+    tensors.delete("half");
+    tensors.delete("brain");
+    expect(await contents(tensors)).toEqual(await contents(Object.entries(sample())));
     expect([half.dtype, ...(await half.data())]).toEqual(["float32", 1.5, -(2 ** -24), 65504, -Infinity]);
     expect((await brain.data())[0]).toBe(3.140625);
-    expect(await contents(io.parse(readFileSync(fixture("native"))))).toEqual(await contents(sample()));
+    expect(await contents(io.parse(readFileSync(fixture("native"))))).toEqual(
+      await contents(Object.entries(sample())),
+    );
   });
 
   it("reads single tensors by name", async () => {
@@ -97,7 +100,7 @@ describe("safetensors", () => {
         ["toString", m.slice({ dim: 1, start: 1, end: 3 })],
       ]),
     );
-    const back = new Map(Object.entries(await io.load(path)));
+    const back = await io.load(path);
     expect(await back.get("constructor")!.toArray()).toEqual([
       [1, 4],
       [2, 5],
@@ -115,13 +118,13 @@ describe("safetensors", () => {
     const saving = io.save(path, { a });
     a.dispose();
     await saving;
-    expect(await (await io.load(path)).a.toArray()).toEqual([1, 2]);
+    expect(await (await io.load(path)).get("a")!.toArray()).toEqual([1, 2]);
 
     const b = tensor([1]);
     const failing = io.save(path, { b });
     b.add_(tensor([1]));
     await expect(failing).rejects.toThrow(/"b" was changed in place while it was being saved/);
-    expect(Object.keys(await io.load(path))).toEqual(["a"]);
+    expect([...(await io.load(path)).keys()]).toEqual(["a"]);
   });
 
   it("gives memory back when it refuses a file", async () => {
@@ -326,10 +329,10 @@ describe("safetensors: files that lie", () => {
 
   it("takes other spellings of the same header", () => {
     const header = ' \n"a" : { "shape" : [ 1 , 1 ] ,\t"data_offsets":[0, 4],\r\n"dtype":"F32"} } ';
-    expect(io.parse(bytesOf(`{${header}`, 4)).a.shape).toEqual([1, 1]);
-    expect(Object.keys(io.parse(bytesOf("{}", 0)))).toEqual([]);
+    expect(io.parse(bytesOf(`{${header}`, 4)).get("a")!.shape).toEqual([1, 1]);
+    expect(io.parse(bytesOf("{}", 0)).size).toBe(0);
     expect(
-      io.parse(bytesOf({ a: f32([0], 0, 0), b: f32([1], 0, 4), c: f32([0, 9], 4, 4) }, 4)).c.shape,
+      io.parse(bytesOf({ a: f32([0], 0, 0), b: f32([1], 0, 4), c: f32([0, 9], 4, 4) }, 4)).get("c")!.shape,
     ).toEqual([0, 9]);
   });
 
@@ -343,7 +346,7 @@ describe("safetensors: files that lie", () => {
           const bad = good.slice();
           for (const [at, value] of edits) bad[at] = value;
           try {
-            for (const t of Object.values(io.parse(bad))) t.dispose();
+            for (const t of io.parse(bad).values()) t.dispose();
           } catch (error) {
             if (!(error instanceof FileError)) throw error;
           }
@@ -372,7 +375,7 @@ describe("saving", () => {
     symlinkSync("a.safetensors", join(folder, "link"));
     await io.save(join(folder, "link"), { b: zeros([3]) });
     expect(statSync(path).mode & 0o777).toBe(0o640);
-    expect(Object.keys(await io.load(path))).toEqual(["b"]);
+    expect([...(await io.load(path)).keys()]).toEqual(["b"]);
     expect(readdirSync(folder).sort()).toEqual(["a.safetensors", "link"]);
   });
 
@@ -424,9 +427,9 @@ describe("saving", () => {
       expect(error, method).toBeInstanceOf(FileError);
       expect(error.message).toMatch(/^save: cannot write ".*", the disk is full \(ENOSPC\); free some space/);
       expect(readdirSync(folder), method).toEqual(["a.safetensors"]);
-      expect(Object.keys(await io.load(path))).toEqual(["old"]);
+      expect([...(await io.load(path)).keys()]).toEqual(["old"]);
     }
     await io.save(path, { t });
-    expect(Object.keys(await io.load(path))).toEqual(["t"]);
+    expect([...(await io.load(path)).keys()]).toEqual(["t"]);
   });
 });
