@@ -2,6 +2,7 @@
 import "./methods.js";
 
 export { type GradOptions, grad } from "./autograd.js";
+export * as data from "./data/index.js";
 export type { Device } from "./device.js";
 export type { DType, TypedArray } from "./dtype.js";
 export * from "./errors.js";
@@ -21,6 +22,7 @@ export {
 } from "./errors.js";
 export * as io from "./io/index.js";
 export { emptyCache, keep, type MemoryStats, memoryStats, resetPeakMemory, tidy } from "./memory.js";
+export * as nn from "./nn/index.js";
 export { add, add_, mul } from "./ops/arithmetic.js";
 export { clone, contiguous, copy_, detach, to } from "./ops/copy.js";
 export {
@@ -36,8 +38,20 @@ export {
 } from "./ops/create.js";
 export { type DropoutOptions, dropout } from "./ops/dropout.js";
 export { linear, matmul } from "./ops/matmul.js";
-export { bernoulli, bernoulli_, normal_, truncNormal_, uniform_ } from "./ops/random.js";
-export { type RandomOptions, rand, randint, randLike, randn, randnLike, randperm } from "./ops/random.js";
+export {
+  bernoulli,
+  bernoulli_,
+  normal_,
+  type RandomOptions,
+  rand,
+  randint,
+  randLike,
+  randn,
+  randnLike,
+  randperm,
+  truncNormal_,
+  uniform_,
+} from "./ops/random.js";
 export { mean, type ReduceOptions, sum } from "./ops/reduce.js";
 export {
   expand,
@@ -50,8 +64,7 @@ export {
   transpose,
   unsqueeze,
 } from "./ops/view.js";
+export * as optim from "./optim/index.js";
 export { defaultGenerator, Generator, manualSeed, type Seed } from "./random.js";
 export { enableGrad, isGradEnabled, noGrad } from "./tape.js";
 export { type NestedArray, Tensor } from "./tensor.js";
-export * as nn from "./nn/index.js";
-export * as optim from "./optim/index.js";

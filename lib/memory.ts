@@ -86,8 +86,11 @@ function free(scope: Scope): void {
 }
 
 /** Calls visit for every tensor in a result: a tensor, or arrays, plain objects and maps of results. */
-function eachTensor(value: unknown, visit: (t: Tensor) => void, seen: Set<unknown>): void {
-  if (value instanceof Tensor) return visit(value);
+export function eachTensor(value: unknown, visit: (t: Tensor) => void, seen = new Set<unknown>()): void {
+  if (value instanceof Tensor) {
+    visit(value);
+    return;
+  }
   if (value === null || typeof value !== "object" || ArrayBuffer.isView(value) || seen.has(value)) return;
   seen.add(value);
   if (Array.isArray(value)) for (const item of value) eachTensor(item, visit, seen);
