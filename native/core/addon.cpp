@@ -478,7 +478,6 @@ napi_value reset_peak(napi_env env, napi_callback_info info) {
 
 napi_value empty_cache(napi_env env, napi_callback_info info) {
   return entry<0>(env, info, "emptyCache", [&](Addon& addon, napi_value*) -> napi_value {
-    addon.environment.stream().wait_idle();  // enqueued commands may still use blocks that are free already
     addon.environment.allocator().trim();
     return nullptr;
   });
@@ -500,8 +499,15 @@ napi_value set_threads(napi_env env, napi_callback_info info) {
     if (count < 1 || count > 256) {
       fail(ErrorCode::invalid_argument, "count must be 1 to 256, not %lld", static_cast<long long>(count));
     }
-    addon.environment.stream().wait_idle();
+    Stream& stream = addon.environment.stream();
+    stream.wait_idle();
     cpu::set_thread_count(static_cast<int>(count));
+    Command& command = stream.next();
+    command.def = nullptr;
+    command.argc = 0;
+    command.always = 1;
+    command.run = [](const Command&) { cpu::apply_thread_count(); };
+    stream.submit();
     return nullptr;
   });
 }

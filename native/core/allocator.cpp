@@ -44,6 +44,12 @@ void* CachingAllocator::reserve(int64_t bytes) {
   return nullptr;
 }
 
+void* CachingAllocator::reserve_or_trim(int64_t bytes) {
+  if (void* data = reserve(bytes)) return data;
+  trim();
+  return reserve(bytes);
+}
+
 void* CachingAllocator::allocate(int64_t bytes) {
   if (bytes > kMax) fail(ErrorCode::out_of_memory, "requested %lld bytes", static_cast<long long>(bytes));
   const int index = class_of(std::max<int64_t>(bytes, 1));
@@ -53,18 +59,10 @@ void* CachingAllocator::allocate(int64_t bytes) {
     data = free_[index].back();
     free_[index].pop_back();
   } else if (size >= kLarge) {
-    data = reserve(size);
-    if (!data) {
-      trim();
-      data = reserve(size);
-    }
+    data = reserve_or_trim(size);
   } else {
     if (slab_left_ < size) {
-      void* slab = reserve(kSlab);
-      if (!slab) {
-        trim();
-        slab = reserve(kSlab);
-      }
+      void* slab = reserve_or_trim(kSlab);
       if (slab) {
         // The rest of the old slab is kept as blocks of the classes it can be cut into.
         while (slab_left_ >= kAlign) {
@@ -104,7 +102,8 @@ void CachingAllocator::deallocate(void* data, int64_t bytes) noexcept {
   free_[index].push_back(data);
 }
 
-void CachingAllocator::trim() noexcept {
+void CachingAllocator::trim() {
+  settle();
   for (int index = class_of(kLarge); index < kClasses; index++) {
     const int64_t size = class_size(index);
     if (size < kLarge) continue;

@@ -5,6 +5,7 @@
 #pragma once
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 namespace gt {
@@ -38,8 +39,10 @@ class CachingAllocator {
   // 64-byte aligned; throws out_of_memory. The size of a block is rounded up to its class.
   void* allocate(int64_t bytes);
   void deallocate(void* data, int64_t bytes) noexcept;
-  // Gives cached large blocks back to the source.
-  void trim() noexcept;
+  // Gives cached large blocks back to the source. Commands that still use them must have run: settle sees to that.
+  void trim();
+  // Waits for the commands enqueued so far; called before memory is given back to make room for an allocation.
+  std::function<void()> settle = [] {};
 
   const MemoryStats& stats() const { return stats_; }
   void reset_peak() { stats_.peak = stats_.allocated; }
@@ -51,6 +54,7 @@ class CachingAllocator {
     int64_t bytes;
   };
   void* reserve(int64_t bytes);
+  void* reserve_or_trim(int64_t bytes);
 
   MemorySource& source_;
   MemoryBudget& budget_;

@@ -15,7 +15,9 @@ constexpr int64_t kMaxExtent = int64_t{1} << 52;
 Environment::Environment()
     : mailbox(new double[kMailbox]()),
       allocator_(new CachingAllocator(cpu::engine().memory(), cpu::engine().budget())),
-      stream_(new Stream(cpu::engine())) {}
+      stream_(new Stream(cpu::engine())) {
+  allocator_->settle = [this] { stream_->wait_idle(); };
+}
 
 Environment::~Environment() {
   close();
@@ -28,7 +30,10 @@ Environment::~Environment() {
   for (Tensor* tensor : spare_) delete tensor;
 }
 
-void Environment::close() { stream_->close(); }
+void Environment::close() {
+  stream_->close();
+  allocator_->settle = [] {};  // nothing runs any more
+}
 
 Tensor* Environment::new_tensor() {
   const uint64_t executed = stream_->executed();

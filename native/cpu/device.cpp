@@ -105,6 +105,8 @@ int thread_count() {
 
 void set_thread_count(int count) { threads.store(std::clamp(count, 1, 256)); }
 
+void apply_thread_count() { omp_set_num_threads(thread_count()); }
+
 int64_t physical_memory() {
   int64_t bytes = static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
   for (const char* path : {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
@@ -118,7 +120,7 @@ Engine& engine() {
     static Pages& pages = *new Pages;
     auto* made = new Engine("cpu", pages, [] {
       omp_set_dynamic(0);
-      omp_set_num_threads(thread_count());
+      apply_thread_count();
       pin_team();
     });
     // One tenth is left to JavaScript, oneDNN's own memory and the rest of the machine.

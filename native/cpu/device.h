@@ -11,6 +11,8 @@ Engine& engine();
 // Threads that kernels use. Set from JavaScript, read on the engine thread at the next command.
 int thread_count();
 void set_thread_count(int count);
+// Makes libraries that ask OpenMP use that count too. Engine thread only.
+void apply_thread_count();
 int available_cores();  // as affinity and cgroup quota allow
 
 // Engine-thread scratch memory of at least this size, valid until the next call. Grows and is kept.
