@@ -50,6 +50,8 @@ export function drop(t: Tensor): void {
   t.id = 0;
   t.storage.tensors--;
   native.release(id);
+  // A graph that ends in this tensor can never be run, so what it saved goes too.
+  if (t.node !== null) t.node.release();
 }
 
 /** Gives up the user's reference; safe to call twice. */

@@ -25,6 +25,8 @@ export class TapeNode {
   hooks: Map<number, Set<GradientHook>> | null = null;
   /** Outputs whose gradient the user asked to keep. */
   retained: Map<number, Tensor> | null = null;
+  /** Living outputs, and nodes that have one as input. At 0 nobody can run this node any more. */
+  private users: number;
 
   constructor(
     op: string,
@@ -44,15 +46,44 @@ export class TapeNode {
     }
     this.versions = versions;
     this.backward = backward;
-    this.outputs = outputs;
+    this.outputs = this.users = outputs;
+    for (let i = 0; i < inputs.length; i++) {
+      const node = inputs[i].node;
+      if (node !== null) node.hold();
+    }
+  }
+
+  /** One user more. */
+  hold(): void {
+    this.users++;
+  }
+
+  /** One user less: an output died, or a node that reads one was freed. */
+  release(): void {
+    const pending: TapeNode[] = [this];
+    for (let node = pending.pop(); node !== undefined; node = pending.pop()) {
+      if (--node.users === 0) node.clear(pending);
+    }
   }
 
   /** Drops what was saved. The node stays, so that a second backward can say what is wrong. */
   free(): void {
+    const pending: TapeNode[] = [];
+    this.clear(pending);
+    for (const node of pending) node.release();
+  }
+
+  /** Drops what was saved and lists the nodes that lose a user by it. */
+  private clear(pending: TapeNode[]): void {
     if (this.backward === null) return;
-    for (const t of this.saved) drop(t);
+    const { saved, inputs } = this;
     this.saved = this.inputs = [];
     this.backward = null;
+    for (let i = 0; i < inputs.length; i++) {
+      const node = inputs[i].node;
+      if (node !== null) pending.push(node);
+    }
+    for (let i = 0; i < saved.length; i++) drop(saved[i]);
   }
 }
 
@@ -188,18 +219,18 @@ class Pass {
 
   run(outputs: readonly Tensor[], seeds: readonly Tensor[]): (Tensor | null)[] {
     const order = this.order(outputs);
+    // Freeing a node must not take one away that this pass still has to visit.
+    for (const node of order) node.hold();
     const scope = openScope();
     try {
       for (let i = 0; i < outputs.length; i++) this.deliver(outputs[i], seeds[i]);
       for (const node of order) this.step(node);
       if (this.options.inputs === null) return [];
-      return this.options.inputs.map((t) => {
-        const g = this.wanted!.get(t)!;
-        return g;
-      });
+      return this.options.inputs.map((t) => this.wanted!.get(t)!);
     } finally {
       for (const dys of this.gradients.values()) for (const g of dys) if (g) drop(g);
       closeScope(scope);
+      for (const node of order) node.release();
     }
   }
 
