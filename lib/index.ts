@@ -3,9 +3,8 @@ import "./methods.js";
 
 export { type GradOptions, grad } from "./autograd.js";
 export * as data from "./data/index.js";
-export type { Device } from "./device.js";
+export { type Device, getNumThreads, setNumThreads } from "./device.js";
 export type { DType, TypedArray } from "./dtype.js";
-export * from "./errors.js";
 export {
   ArgumentError,
   AutogradError,
