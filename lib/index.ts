@@ -18,6 +18,7 @@ export {
   KernelError,
   OutOfMemoryError,
   ShapeError,
+  StateDictError,
 } from "./errors.js";
 export * as io from "./io/index.js";
 export { emptyCache, keep, type MemoryStats, memoryStats, resetPeakMemory, tidy } from "./memory.js";
