@@ -24,6 +24,16 @@ export * as io from "./io/index.js";
 export { emptyCache, keep, type MemoryStats, memoryStats, resetPeakMemory, tidy } from "./memory.js";
 export * as nn from "./nn/index.js";
 export { add, add_, mul } from "./ops/arithmetic.js";
+export {
+  type ConvOptions,
+  type ConvTransposeOptions,
+  conv1d,
+  conv2d,
+  conv3d,
+  convTranspose1d,
+  convTranspose2d,
+  convTranspose3d,
+} from "./ops/conv.js";
 export { clone, contiguous, copy_, detach, to } from "./ops/copy.js";
 export {
   arange,

@@ -125,7 +125,7 @@ void for_each_batch(const Problem& p, int rank, int64_t size, const Body& body) 
   }
 }
 
-// Multiplications below which one thread is faster than waking the team.
+// Multiplications up to which one thread is faster than waking the team.
 constexpr int64_t kSerial = 1 << 18;
 
 bool run_onednn(Problem p) {
@@ -133,7 +133,7 @@ bool run_onednn(Problem p) {
   Batch inner{1, 0, 0, 0};
   if (p.rank > 0) inner = p.batches[p.rank - 1];
   const int64_t work = work_of(p, inner.size);
-  PlanKey key(PlanKind::matmul, work < kSerial ? 1 : thread_count());
+  PlanKey key(PlanKind::matmul, work <= kSerial ? 1 : thread_count());
   for (const Matrix* m : {&p.a, &p.b, &p.y}) {
     key.add(m->rows);
     key.add(m->columns);

@@ -1,0 +1,540 @@
+// Convolutions and transposed convolutions of 1 to 3 spatial dimensions.
+//
+// Note [Convolution gradients]. y = conv(x, w) is linear in x and in w, so its two gradients, dx(dy, w) and dw(x, dy),
+// are linear in theirs, and the gradients of those are the same three functions again. Each is recorded with the other
+// two as its rule; a transposed convolution is dx(x, w). So gradients of any order need nothing more.
+//
+// N is the batch, C and O are input and output channels. Weights are (O, C / groups, kernel…), and for transposed ones
+// (C, O / groups, kernel…).
+import { checkFloatTensor, checkInteger, checkOptions, checkSameDtype } from "../check.js";
+import { show } from "../dtype.js";
+import { ArgumentError, ShapeError } from "../errors.js";
+import { asChannelsLast, asContiguous, releaseCopy } from "../layout.js";
+import { kernels } from "../native.js";
+import { channelsLastStrides, type Shape, sameShape, showShape } from "../shape.js";
+import { isGradEnabled, noGrad, record } from "../tape.js";
+import { allocate, type Tensor } from "../tensor.js";
+import { add_ } from "./arithmetic.js";
+import { sum } from "./reduce.js";
+import { reshape } from "./view.js";
+
+/** Options of {@link conv1d}, {@link conv2d} and {@link conv3d}. Lists have one entry per spatial dimension. */
+export interface ConvOptions {
+  /** Step of the window. Default 1. */
+  stride?: number | readonly number[];
+  /** Zeros around `x`: how many at both ends, `"valid"` for none, `"same"` for as many outputs as inputs. Default 0. */
+  padding?: number | readonly number[] | "same" | "valid";
+  /** Step between elements of the kernel. Default 1. */
+  dilation?: number | readonly number[];
+  /** Channels are split into this many groups, each with its own convolution. Default 1. */
+  groups?: number;
+}
+
+/** Options of {@link convTranspose1d}, {@link convTranspose2d} and {@link convTranspose3d}. */
+export interface ConvTransposeOptions {
+  /** Step of the window in the output. Default 1. */
+  stride?: number | readonly number[];
+  /** Elements removed from both ends of the output. Default 0. */
+  padding?: number | readonly number[];
+  /** Elements added to the far end of the output; less than stride or dilation. Default 0. */
+  outputPadding?: number | readonly number[];
+  /** Step between elements of the kernel. Default 1. */
+  dilation?: number | readonly number[];
+  /** Channels are split into this many groups, each with its own convolution. Default 1. */
+  groups?: number;
+}
+
+/**
+ * Convolution over one spatial dimension; see {@link conv2d}.
+ *
+ * @param x [N, C, L], or [C, L]
+ * @param weight [O, C / groups, K]
+ * @param bias [O], or null for none.
+ * @returns [N, O, (L + 2·padding − dilation·(K − 1) − 1) / stride + 1], rounded down.
+ * @throws {@link ShapeError} if sizes do not fit, {@link ArgumentError} for bad options.
+ * @example conv1d(ones([8, 3, 100]), ones([16, 3, 5])).shape   // [8, 16, 96]
+ */
+export function conv1d(x: Tensor, weight: Tensor, bias?: Tensor | null, options?: ConvOptions): Tensor {
+  return conv("conv1d", 1, x, weight, bias, options);
+}
+
+/**
+ * Convolution (cross-correlation) over images:
+ * y[n, o, i, j] = bias[o] + Σ over c, k, l of x[n, c, i·stride + k·dilation − padding, …] · weight[o, c, k, l].
+ *
+ * @param x [N, C, H, W], or [C, H, W]
+ * @param weight [O, C / groups, K₁, K₂]
+ * @param bias [O], or null for none.
+ * @returns [N, O, H′, W′] with H′ = (H + 2·padding − dilation·(K₁ − 1) − 1) / stride + 1, rounded down; channels-last in
+ * memory.
+ * @throws {@link ShapeError} if sizes do not fit, {@link ArgumentError} for bad options.
+ * @example conv2d(ones([8, 3, 32, 32]), ones([16, 3, 3, 3]), zeros([16]), { padding: 1 }).shape   // [8, 16, 32, 32]
+ */
+export function conv2d(x: Tensor, weight: Tensor, bias?: Tensor | null, options?: ConvOptions): Tensor {
+  return conv("conv2d", 2, x, weight, bias, options);
+}
+
+/**
+ * Convolution over volumes; see {@link conv2d}.
+ *
+ * @param x [N, C, D, H, W], or [C, D, H, W]
+ * @param weight [O, C / groups, K₁, K₂, K₃]
+ * @param bias [O], or null for none.
+ * @returns [N, O, D′, H′, W′]
+ * @throws {@link ShapeError} if sizes do not fit, {@link ArgumentError} for bad options.
+ * @example conv3d(ones([1, 1, 8, 8, 8]), ones([4, 1, 3, 3, 3])).shape   // [1, 4, 6, 6, 6]
+ */
+export function conv3d(x: Tensor, weight: Tensor, bias?: Tensor | null, options?: ConvOptions): Tensor {
+  return conv("conv3d", 3, x, weight, bias, options);
+}
+
+/**
+ * Transposed convolution over one spatial dimension; see {@link convTranspose2d}.
+ *
+ * @param x [N, C, L], or [C, L]
+ * @param weight [C, O / groups, K]
+ * @param bias [O], or null for none.
+ * @returns [N, O, (L − 1)·stride − 2·padding + dilation·(K − 1) + outputPadding + 1]
+ * @throws {@link ShapeError} if sizes do not fit, {@link ArgumentError} for bad options.
+ * @example convTranspose1d(ones([8, 3, 10]), ones([3, 16, 4]), null, { stride: 2, padding: 1 }).shape   // [8, 16, 20]
+ */
+export function convTranspose1d(
+  x: Tensor,
+  weight: Tensor,
+  bias?: Tensor | null,
+  options?: ConvTransposeOptions,
+): Tensor {
+  return convTranspose("convTranspose1d", 1, x, weight, bias, options);
+}
+
+/**
+ * Transposed convolution over images: the gradient of {@link conv2d} with respect to its input, so that every element
+ * of `x` adds a kernel-sized patch to the output.
+ *
+ * @param x [N, C, H, W], or [C, H, W]
+ * @param weight [C, O / groups, K₁, K₂]
+ * @param bias [O], or null for none.
+ * @returns [N, O, H′, W′] with H′ = (H − 1)·stride − 2·padding + dilation·(K₁ − 1) + outputPadding + 1.
+ * @throws {@link ShapeError} if sizes do not fit, {@link ArgumentError} for bad options.
+ * @example convTranspose2d(ones([8, 3, 4, 4]), ones([3, 16, 4, 4]), null, { stride: 2, padding: 1 }).shape   // [8, 16, 8, 8]
+ */
+export function convTranspose2d(
+  x: Tensor,
+  weight: Tensor,
+  bias?: Tensor | null,
+  options?: ConvTransposeOptions,
+): Tensor {
+  return convTranspose("convTranspose2d", 2, x, weight, bias, options);
+}
+
+/**
+ * Transposed convolution over volumes; see {@link convTranspose2d}.
+ *
+ * @param x [N, C, D, H, W], or [C, D, H, W]
+ * @param weight [C, O / groups, K₁, K₂, K₃]
+ * @param bias [O], or null for none.
+ * @returns [N, O, D′, H′, W′]
+ * @throws {@link ShapeError} if sizes do not fit, {@link ArgumentError} for bad options.
+ * @example convTranspose3d(ones([1, 2, 4, 4, 4]), ones([2, 1, 2, 2, 2]), null, { stride: 2 }).shape   // [1, 1, 8, 8, 8]
+ */
+export function convTranspose3d(
+  x: Tensor,
+  weight: Tensor,
+  bias?: Tensor | null,
+  options?: ConvTransposeOptions,
+): Tensor {
+  return convTranspose("convTranspose3d", 3, x, weight, bias, options);
+}
+
+/** What the three passes share. Lists have the spatial rank; padding is that before the first element. */
+interface Window {
+  op: string;
+  stride: readonly number[];
+  padding: readonly number[];
+  dilation: readonly number[];
+  groups: number;
+}
+
+function conv(
+  op: string,
+  rank: number,
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | null | undefined,
+  options: ConvOptions | undefined,
+): Tensor {
+  const o = checkOptions(op, options, ["stride", "padding", "dilation", "groups"]);
+  checkOperands(op, rank, x, weight);
+  const batched = x.rank === rank + 2;
+  const groups = checkInteger(op, "groups", o.groups ?? 1, 1);
+  const stride = checkSizes(op, "stride", o.stride ?? 1, rank, 1);
+  const dilation = checkSizes(op, "dilation", o.dilation ?? 1, rank, 1);
+  const [O, expected] = weight.shape;
+  const channels = x.shape[batched ? 1 : 0];
+  const facts = () => `(x ${showShape(x.shape)}, weight ${showShape(weight.shape)}, groups ${groups})`;
+  if (channels !== expected * groups) {
+    throw new ShapeError(
+      `weight expects ${expected * groups} input channels but x has ${channels} ${facts()}`,
+      {
+        op,
+        argument: "weight",
+        value: weight.shape,
+      },
+    );
+  }
+  if (O % groups !== 0) {
+    throw new ShapeError(`${O} output channels do not divide into ${groups} groups ${facts()}`, {
+      op,
+      argument: "groups",
+      value: groups,
+    });
+  }
+  checkBias(op, bias, O, x);
+  const size = x.shape.slice(-rank);
+  const kernel = weight.shape.slice(2);
+  const reach = kernel.map((k, i) => dilation[i] * (k - 1) + 1);
+  let before: readonly number[];
+  let total: readonly number[];
+  if (o.padding === "same") {
+    if (stride.some((s) => s !== 1)) {
+      throw new ArgumentError(`padding "same" needs stride 1, not ${show(o.stride)}`, {
+        op,
+        argument: "padding",
+        value: o.padding,
+      });
+    }
+    total = reach.map((r) => r - 1);
+    before = total.map((t) => Math.floor(t / 2));
+  } else {
+    before = checkSizes(
+      op,
+      "padding",
+      o.padding === "valid" ? 0 : (o.padding ?? 0),
+      rank,
+      0,
+      `, "same" or "valid"`,
+    );
+    total = before.map((p) => 2 * p);
+  }
+  const out = size.map((s, i) => Math.floor((s + total[i] - reach[i]) / stride[i]) + 1);
+  const small = out.findIndex((s) => s <= 0);
+  if (small >= 0) {
+    throw new ShapeError(
+      `the kernel reaches over ${reach[small]} elements of spatial dimension ${small} but x has ${size[small] + total[small]} with padding ${facts()}`,
+      { op, argument: "weight", value: weight.shape },
+    );
+  }
+  const window: Window = { op, stride, padding: before, dilation, groups };
+  const batch = batched ? x : reshape(x, [1, ...x.shape]);
+  const y = forward(batch, weight, bias ?? null, window, [batch.shape[0], O, ...out]);
+  return batched ? y : reshape(y, y.shape.slice(1));
+}
+
+function convTranspose(
+  op: string,
+  rank: number,
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | null | undefined,
+  options: ConvTransposeOptions | undefined,
+): Tensor {
+  const o = checkOptions(op, options, ["stride", "padding", "outputPadding", "dilation", "groups"]);
+  checkOperands(op, rank, x, weight);
+  const batched = x.rank === rank + 2;
+  const groups = checkInteger(op, "groups", o.groups ?? 1, 1);
+  const stride = checkSizes(op, "stride", o.stride ?? 1, rank, 1);
+  const dilation = checkSizes(op, "dilation", o.dilation ?? 1, rank, 1);
+  const padding = checkSizes(op, "padding", o.padding ?? 0, rank, 0);
+  const outputPadding = checkSizes(op, "outputPadding", o.outputPadding ?? 0, rank, 0);
+  const C = weight.shape[0];
+  const O = weight.shape[1] * groups;
+  const channels = x.shape[batched ? 1 : 0];
+  const facts = () => `(x ${showShape(x.shape)}, weight ${showShape(weight.shape)}, groups ${groups})`;
+  if (channels !== C) {
+    throw new ShapeError(`weight expects ${C} input channels but x has ${channels} ${facts()}`, {
+      op,
+      argument: "weight",
+      value: weight.shape,
+    });
+  }
+  if (C % groups !== 0) {
+    throw new ShapeError(`${C} input channels do not divide into ${groups} groups ${facts()}`, {
+      op,
+      argument: "groups",
+      value: groups,
+    });
+  }
+  outputPadding.forEach((p, i) => {
+    if (p >= Math.max(stride[i], dilation[i])) {
+      throw new ArgumentError(
+        `outputPadding ${p} must be less than stride ${stride[i]} or dilation ${dilation[i]} in spatial dimension ${i}`,
+        { op, argument: "outputPadding", value: o.outputPadding },
+      );
+    }
+  });
+  checkBias(op, bias, O, x);
+  const out = x.shape
+    .slice(-rank)
+    .map(
+      (s, i) =>
+        (s - 1) * stride[i] - 2 * padding[i] + dilation[i] * (weight.shape[2 + i] - 1) + outputPadding[i] + 1,
+    );
+  const small = out.findIndex((s) => s <= 0);
+  if (small >= 0) {
+    throw new ShapeError(
+      `the output would have size ${out[small]} in spatial dimension ${small} ${facts()}`,
+      {
+        op,
+        argument: "padding",
+        value: o.padding,
+      },
+    );
+  }
+  const window: Window = { op, stride, padding, dilation, groups };
+  const batch = batched ? x : reshape(x, [1, ...x.shape]);
+  const y = backwardData(batch, weight, bias ?? null, window, [batch.shape[0], O, ...out]);
+  return batched ? y : reshape(y, y.shape.slice(1));
+}
+
+// ---- the three passes ----
+
+/** y (N, O, …) of `shape` from x (N, C, …) and weight (O, C / groups, …). */
+function forward(x: Tensor, weight: Tensor, bias: Tensor | null, w: Window, shape: Shape): Tensor {
+  const from = channelsLast(x);
+  const y = allocate(shape, x.dtype, x.device, channelsLastStrides(shape));
+  const filter = asContiguous(weight);
+  const row = bias && asContiguous(bias);
+  const [s, p, d] = steps(w);
+  kernels.conv_forward(
+    from.id,
+    filter.id,
+    row ? row.id : 0,
+    y.id,
+    s[0],
+    s[1],
+    s[2],
+    p[0],
+    p[1],
+    p[2],
+    d[0],
+    d[1],
+    d[2],
+    w.groups,
+  );
+  releaseCopy(filter, weight);
+  if (row) releaseCopy(row, bias);
+  record(w.op, y, bias ? [from, weight, bias] : [from, weight], saved(from, weight), (dy) => {
+    const dys = channelsLast(dy);
+    const dx = from.requiresGrad ? backwardData(dys, weight, null, w, from.shape) : null;
+    if (bias?.requiresGrad && weight.requiresGrad && !isGradEnabled()) {
+      return [dx, ...backwardWeightAndBias(from, dys, w, weight.shape, bias.shape)];
+    }
+    return [
+      dx,
+      weight.requiresGrad ? backwardWeight(from, dys, w, weight.shape) : null,
+      bias?.requiresGrad ? sumChannels(dys) : null,
+    ];
+  });
+  releaseCopy(from, x);
+  return y;
+}
+
+/** dx (N, C, …) of `shape` from dy (N, O, …) and weight (O, C / groups, …), plus a bias (C) where this is the forward of a transposed convolution. */
+function backwardData(dy: Tensor, weight: Tensor, bias: Tensor | null, w: Window, shape: Shape): Tensor {
+  const from = channelsLast(dy);
+  const dx = allocate(shape, dy.dtype, dy.device, channelsLastStrides(shape));
+  const filter = asContiguous(weight);
+  const [s, p, d] = steps(w);
+  kernels.conv_backward_data(
+    from.id,
+    filter.id,
+    dx.id,
+    s[0],
+    s[1],
+    s[2],
+    p[0],
+    p[1],
+    p[2],
+    d[0],
+    d[1],
+    d[2],
+    w.groups,
+  );
+  releaseCopy(filter, weight);
+  if (bias) noGrad(() => add_(dx, reshape(bias, [shape[1], ...new Array<number>(shape.length - 2).fill(1)])));
+  record(w.op, dx, bias ? [from, weight, bias] : [from, weight], saved(from, weight), (ddx) => {
+    const ddxs = channelsLast(ddx);
+    return [
+      from.requiresGrad ? forward(ddxs, weight, null, w, from.shape) : null,
+      weight.requiresGrad ? backwardWeight(ddxs, from, w, weight.shape) : null,
+      bias?.requiresGrad ? sumChannels(ddxs) : null,
+    ];
+  });
+  releaseCopy(from, dy);
+  return dx;
+}
+
+/** dweight (O, C / groups, …) of `shape` from x (N, C, …) and dy (N, O, …). */
+function backwardWeight(x: Tensor, dy: Tensor, w: Window, shape: Shape): Tensor {
+  const from = channelsLast(x);
+  const to = channelsLast(dy);
+  const dweight = allocate(shape, x.dtype, x.device);
+  enqueueBackwardWeight(from, to, dweight, null, w);
+  record(w.op, dweight, [from, to], saved(from, to), (ddw) => [
+    from.requiresGrad ? backwardData(to, ddw, null, w, from.shape) : null,
+    to.requiresGrad ? forward(from, ddw, null, w, to.shape) : null,
+  ]);
+  releaseCopy(from, x);
+  releaseCopy(to, dy);
+  return dweight;
+}
+
+/** The same with the gradient of the bias in one pass over dy; not recorded. */
+function backwardWeightAndBias(
+  x: Tensor,
+  dy: Tensor,
+  w: Window,
+  shape: Shape,
+  biasShape: Shape,
+): [Tensor, Tensor] {
+  const dweight = allocate(shape, x.dtype, x.device);
+  const dbias = allocate(biasShape, x.dtype, x.device);
+  enqueueBackwardWeight(x, dy, dweight, dbias, w);
+  return [dweight, dbias];
+}
+
+function enqueueBackwardWeight(
+  x: Tensor,
+  dy: Tensor,
+  dweight: Tensor,
+  dbias: Tensor | null,
+  w: Window,
+): void {
+  const [s, p, d] = steps(w);
+  kernels.conv_backward_weight(
+    x.id,
+    dy.id,
+    dweight.id,
+    dbias ? dbias.id : 0,
+    s[0],
+    s[1],
+    s[2],
+    p[0],
+    p[1],
+    p[2],
+    d[0],
+    d[1],
+    d[2],
+    w.groups,
+  );
+}
+
+/** `x` itself if it lies channels-last in memory, else a copy that does; gradients flow through it. */
+function channelsLast(x: Tensor): Tensor {
+  const y = asChannelsLast(x);
+  return y === x ? x : record("channelsLast", y, [x], [], (dy) => [dy]);
+}
+
+/** A bilinear pass needs one operand for the gradient of the other. */
+function saved(a: Tensor, b: Tensor): Tensor[] {
+  if (a.requiresGrad) return b.requiresGrad ? [a, b] : [b];
+  return [a];
+}
+
+/** The gradient of a bias: the sum over all dimensions but the channels. */
+function sumChannels(dy: Tensor): Tensor {
+  return sum(dy, { dim: dy.shape.map((_, i) => i).filter((i) => i !== 1) });
+}
+
+/** Stride, padding and dilation for three dimensions, as kernels take them. */
+function steps(w: Window): [readonly number[], readonly number[], readonly number[]] {
+  switch (w.stride.length) {
+    case 1:
+      return [
+        [1, 1, w.stride[0]],
+        [0, 0, w.padding[0]],
+        [1, 1, w.dilation[0]],
+      ];
+    case 2:
+      return [
+        [1, w.stride[0], w.stride[1]],
+        [0, w.padding[0], w.padding[1]],
+        [1, w.dilation[0], w.dilation[1]],
+      ];
+    default:
+      return [w.stride, w.padding, w.dilation];
+  }
+}
+
+// ---- checks ----
+
+function checkOperands(op: string, rank: number, x: Tensor, weight: Tensor): void {
+  checkFloatTensor(op, "x", x);
+  checkFloatTensor(op, "weight", weight);
+  checkSameDtype(op, ["x", "weight"], x, weight);
+  if (x.rank !== rank + 2 && x.rank !== rank + 1) {
+    throw new ShapeError(
+      `x must have ${rank + 2} dimensions, or ${rank + 1} without a batch, but is ${showShape(x.shape)}`,
+      {
+        op,
+        argument: "x",
+        value: x.shape,
+      },
+    );
+  }
+  if (weight.rank !== rank + 2) {
+    throw new ShapeError(`weight must have ${rank + 2} dimensions but is ${showShape(weight.shape)}`, {
+      op,
+      argument: "weight",
+      value: weight.shape,
+    });
+  }
+  if (weight.shape.includes(0)) {
+    throw new ShapeError(`weight must have no dimension of size 0 but is ${showShape(weight.shape)}`, {
+      op,
+      argument: "weight",
+      value: weight.shape,
+    });
+  }
+}
+
+function checkBias(op: string, bias: Tensor | null | undefined, channels: number, x: Tensor): void {
+  if (bias === null || bias === undefined) return;
+  checkFloatTensor(op, "bias", bias);
+  checkSameDtype(op, ["x", "bias"], x, bias);
+  if (!sameShape(bias.shape, [channels])) {
+    throw new ShapeError(
+      `bias must be [${channels}], one per output channel, but is ${showShape(bias.shape)}`,
+      {
+        op,
+        argument: "bias",
+        value: bias.shape,
+      },
+    );
+  }
+}
+
+/** A number for all spatial dimensions, or a list with one for each. */
+function checkSizes(
+  op: string,
+  argument: string,
+  value: unknown,
+  rank: number,
+  min: number,
+  orElse = "",
+): readonly number[] {
+  const most = 2 ** 30;
+  if (typeof value === "number" && Number.isInteger(value) && value >= min && value <= most) {
+    return new Array<number>(rank).fill(value);
+  }
+  if (Array.isArray(value) && value.length === rank) {
+    const list = Array.from(value, (v: unknown) =>
+      typeof v === "number" && Number.isInteger(v) && v >= min && v <= most ? v : -1,
+    );
+    if (!list.includes(-1)) return list;
+  }
+  throw new ArgumentError(
+    `${argument} must be an integer of at least ${min}, a list of ${rank} of them${orElse}, not ${show(value)}`,
+    { op, argument, value },
+  );
+}

@@ -1,0 +1,393 @@
+// Convolutions of 1 to 3 spatial dimensions: forward, and the gradients of input and weight. A transposed
+// convolution is the gradient of the input. Activations are channels-last, weights plain (O, C / groups,
+// kernel…) and brought into the layout that oneDNN asks for with every call, which costs well under 1 % of
+// the work.
+#include "core/kernel.h"
+#include "cpu/iterator.h"
+#include "cpu/primitive_cache.h"
+
+namespace gt::cpu {
+namespace {
+
+using dnnl::memory;
+
+// Sizes of one convolution. Spatial arrays always hold three dimensions; missing ones come first, with
+// size 1.
+struct Conv {
+  int spatial;
+  int64_t n, groups, c, o;  // batch, groups, input and output channels
+  int64_t in[3], out[3], kernel[3], stride[3], pad[3], dilation[3];
+
+  int first() const { return 3 - spatial; }
+  int64_t taps() const { return kernel[0] * kernel[1] * kernel[2]; }
+  int64_t outputs() const { return out[0] * out[1] * out[2]; }
+  int64_t inputs() const { return in[0] * in[1] * in[2]; }
+  // Multiplications of one pass, as far as it matters.
+  int64_t work() const {
+    double total = static_cast<double>(n) * static_cast<double>(o);
+    for (const int64_t* sizes : {out, kernel}) {
+      for (int i = 0; i < 3; i++) total *= static_cast<double>(sizes[i]);
+    }
+    total *= static_cast<double>(c / groups);
+    return total < 1e15 ? static_cast<int64_t>(total) : INT64_C(1000000000000000);
+  }
+};
+
+// Element strides of a tensor, by the five dimensions that loops use.
+struct Strides {
+  int64_t n, c, s[3];
+};
+Strides strides_of(const Tensor& t) {
+  Strides strides{t.strides[0], t.strides[1], {0, 0, 0}};
+  for (int i = 0; i < t.rank - 2; i++) strides.s[3 - (t.rank - 2) + i] = t.strides[2 + i];
+  return strides;
+}
+
+#define GT_CONV_SIZES                                                                                \
+  int64_t stride_d, int64_t stride_h, int64_t stride_w, int64_t pad_d, int64_t pad_h, int64_t pad_w, \
+      int64_t dilation_d, int64_t dilation_h, int64_t dilation_w, int64_t groups
+
+Conv make_conv(const char* op, const Tensor& x, const Tensor& weight, const Tensor& y, GT_CONV_SIZES) {
+  check_rank(op, "x", x, 3, 5);
+  check_rank(op, "weight", weight, x.rank, x.rank);
+  check_rank(op, "y", y, x.rank, x.rank);
+  check_float(op, "x", x);
+  check_dtype(op, "weight", weight, x.dtype);
+  check_dtype(op, "y", y, x.dtype);
+  check_channels_last(op, "x", x);
+  check_channels_last(op, "y", y);
+  check_contiguous(op, "weight", weight);
+  Conv p{x.rank - 2,
+         x.shape[0],
+         groups,
+         x.shape[1],
+         y.shape[1],
+         {1, 1, 1},
+         {1, 1, 1},
+         {1, 1, 1},
+         {stride_d, stride_h, stride_w},
+         {pad_d, pad_h, pad_w},
+         {dilation_d, dilation_h, dilation_w}};
+  // Bounds that keep every index far from overflow.
+  constexpr int64_t kMost = INT64_C(1) << 30;
+  require(op, groups >= 1 && groups <= kMost, "groups must be positive");
+  for (int i = 0; i < 3; i++) {
+    require(op, p.stride[i] >= 1 && p.stride[i] <= kMost, "strides must be positive");
+    require(op, p.dilation[i] >= 1 && p.dilation[i] <= kMost, "dilations must be positive");
+    require(op, p.pad[i] >= 0 && p.pad[i] <= kMost, "paddings must not be negative");
+  }
+  for (int i = 0; i < p.spatial; i++) {
+    p.in[p.first() + i] = x.shape[2 + i];
+    p.out[p.first() + i] = y.shape[2 + i];
+    p.kernel[p.first() + i] = weight.shape[2 + i];
+    require(op, x.shape[2 + i] <= kMost && y.shape[2 + i] <= kMost && weight.shape[2 + i] <= kMost,
+            "a spatial size is above 2^30");
+  }
+  for (int i = 0; i < p.first(); i++) p.stride[i] = p.dilation[i] = 1, p.pad[i] = 0;
+  if (y.shape[0] != p.n) fail(ErrorCode::shape, "%s: batch sizes differ", op);
+  if (weight.shape[0] != p.o || p.o % groups != 0 || p.c % groups != 0 || weight.shape[1] != p.c / groups) {
+    fail(ErrorCode::shape, "%s: channels of x, weight and y do not fit", op);
+  }
+  return p;
+}
+
+void check_bias(const char* op, const Tensor& bias, const Conv& p, Dtype dtype) {
+  check_dtype(op, "bias", bias, dtype);
+  check_shape(op, "bias", bias, 1, &p.o);
+  check_contiguous(op, "bias", bias);
+}
+
+// ---- oneDNN ----
+
+memory::dims spatial_of(const Conv& p, const int64_t* sizes) { return {sizes + p.first(), sizes + 3}; }
+
+memory::dims with(std::initializer_list<int64_t> head, const memory::dims& tail) {
+  memory::dims dims(head);
+  dims.insert(dims.end(), tail.begin(), tail.end());
+  return dims;
+}
+
+struct Descriptions {
+  Desc x, y, weight, any_weight, bias;
+  ConvSteps steps;
+};
+
+Descriptions describe(const Conv& p, bool bias) {
+  using tag = memory::format_tag;
+  constexpr auto f32 = memory::data_type::f32;
+  constexpr tag channels_last[] = {tag::nwc, tag::nhwc, tag::ndhwc};
+  constexpr tag plain[] = {tag::abc, tag::abcd, tag::abcde, tag::abcdef};
+  const memory::dims kernel = spatial_of(p, p.kernel);
+  const memory::dims weight =
+      p.groups == 1 ? with({p.o, p.c}, kernel) : with({p.groups, p.o / p.groups, p.c / p.groups}, kernel);
+  Descriptions d;
+  d.x = Desc(with({p.n, p.c}, spatial_of(p, p.in)), f32, channels_last[p.spatial - 1]);
+  d.y = Desc(with({p.n, p.o}, spatial_of(p, p.out)), f32, channels_last[p.spatial - 1]);
+  d.weight = Desc(weight, f32, plain[p.spatial - 1 + (p.groups == 1 ? 0 : 1)]);
+  d.any_weight = Desc(weight, f32, tag::any);
+  if (bias) d.bias = Desc({p.o}, f32, tag::a);
+  for (int i = p.first(); i < 3; i++) {
+    // What is read beyond the end of x. Less than nothing where the last window ends early: then no padding
+    // is exact.
+    const int64_t beyond =
+        (p.out[i] - 1) * p.stride[i] + (p.kernel[i] - 1) * p.dilation[i] + 1 - p.in[i] - p.pad[i];
+    d.steps.strides.push_back(p.stride[i]);
+    d.steps.dilations.push_back(p.dilation[i] - 1);
+    d.steps.pad_left.push_back(p.pad[i]);
+    d.steps.pad_right.push_back(beyond < 0 && beyond > -p.stride[i] ? 0 : beyond);
+  }
+  return d;
+}
+
+// Multiplications up to which one thread is faster than waking the team.
+constexpr int64_t kSerial = 1 << 18;
+
+PlanKey key_of(PlanKind kind, const Conv& p, bool bias) {
+  PlanKey key(kind, p.work() <= kSerial ? 1 : thread_count());
+  for (const int64_t word : {int64_t{p.spatial}, p.n, p.groups, p.c, p.o, int64_t{bias}}) key.add(word);
+  for (const int64_t* sizes : {p.in, p.out, p.kernel, p.stride, p.pad, p.dilation}) {
+    for (int i = p.first(); i < 3; i++) key.add(sizes[i]);
+  }
+  return key;
+}
+
+// False where oneDNN has nothing to offer: another dtype, or sizes of 0.
+bool for_onednn(const Conv& p, const Tensor& x) {
+  return x.dtype == Dtype::f32 && p.n > 0 && p.c > 0 && p.o > 0 && p.taps() > 0 && p.inputs() > 0 &&
+         p.outputs() > 0;
+}
+
+bool forward_onednn(const Conv& p, const Tensor& x, const Tensor& weight, const Tensor* bias,
+                    const Tensor& y) {
+  const PlanKey key = key_of(PlanKind::conv_forward, p, bias != nullptr);
+  Plan* plan = find_plan(key);
+  if (!plan) {
+    plan = &plan_for("conv_forward", key, [&](Plan& made) {
+      const Descriptions d = describe(p, bias != nullptr);
+      const auto description = describe_conv_forward(d.x, d.any_weight, d.bias, d.y, d.steps);
+      const auto from = made.tensor(d.x), plain = made.tensor(d.weight), to = made.tensor(d.y);
+      const auto packed = made.as(description.weights_desc(), plain);
+      if (bias) {
+        made.step<dnnl::convolution_forward>(description, {{DNNL_ARG_SRC, from},
+                                                           {DNNL_ARG_WEIGHTS, packed},
+                                                           {DNNL_ARG_DST, to},
+                                                           {DNNL_ARG_BIAS, made.tensor(d.bias)}});
+      } else {
+        made.step<dnnl::convolution_forward>(
+            description, {{DNNL_ARG_SRC, from}, {DNNL_ARG_WEIGHTS, packed}, {DNNL_ARG_DST, to}});
+      }
+    });
+  }
+  if (!plan->supported) return false;
+  plan->run("conv_forward", {x.raw, weight.raw, y.raw, bias ? bias->raw : nullptr});
+  return true;
+}
+
+bool backward_data_onednn(const Conv& p, const Tensor& dy, const Tensor& weight, const Tensor& dx) {
+  const PlanKey key = key_of(PlanKind::conv_backward_data, p, false);
+  Plan* plan = find_plan(key);
+  if (!plan) {
+    plan = &plan_for("conv_backward_data", key, [&](Plan& made) {
+      const Descriptions d = describe(p, false);
+      const auto forward = describe_conv_forward(d.x, d.any_weight, d.bias, d.y, d.steps);
+      const auto description = describe_conv_backward_data(d.x, d.any_weight, d.y, d.steps, forward);
+      const auto from = made.tensor(d.y), plain = made.tensor(d.weight), to = made.tensor(d.x);
+      const auto packed = made.as(description.weights_desc(), plain);
+      made.step<dnnl::convolution_backward_data>(
+          description, {{DNNL_ARG_DIFF_DST, from}, {DNNL_ARG_WEIGHTS, packed}, {DNNL_ARG_DIFF_SRC, to}});
+    });
+  }
+  if (!plan->supported) return false;
+  plan->run("conv_backward_data", {dy.raw, weight.raw, dx.raw});
+  return true;
+}
+
+bool backward_weight_onednn(const Conv& p, const Tensor& x, const Tensor& dy, const Tensor& dweight,
+                            const Tensor* dbias) {
+  const PlanKey key = key_of(PlanKind::conv_backward_weight, p, dbias != nullptr);
+  Plan* plan = find_plan(key);
+  if (!plan) {
+    plan = &plan_for("conv_backward_weight", key, [&](Plan& made) {
+      const Descriptions d = describe(p, dbias != nullptr);
+      const auto forward = describe_conv_forward(d.x, d.any_weight, d.bias, d.y, d.steps);
+      const auto description =
+          describe_conv_backward_weights(d.x, d.any_weight, d.bias, d.y, d.steps, forward);
+      const auto from = made.tensor(d.x), to = made.tensor(d.y), plain = made.tensor(d.weight);
+      const auto packed = made.target(description.diff_weights_desc(), plain);
+      if (dbias) {
+        made.step<dnnl::convolution_backward_weights>(description,
+                                                      {{DNNL_ARG_SRC, from},
+                                                       {DNNL_ARG_DIFF_DST, to},
+                                                       {DNNL_ARG_DIFF_WEIGHTS, packed},
+                                                       {DNNL_ARG_DIFF_BIAS, made.tensor(d.bias)}});
+      } else {
+        made.step<dnnl::convolution_backward_weights>(
+            description, {{DNNL_ARG_SRC, from}, {DNNL_ARG_DIFF_DST, to}, {DNNL_ARG_DIFF_WEIGHTS, packed}});
+      }
+      made.copy(packed, plain);
+    });
+  }
+  if (!plan->supported) return false;
+  plan->run("conv_backward_weight", {x.raw, dy.raw, dweight.raw, dbias ? dbias->raw : nullptr});
+  return true;
+}
+
+// ---- plain loops: float64, and what oneDNN does not take ----
+
+// Calls body(index) for every position of a box, in order.
+template <class Body>
+void for_each_position(const int64_t* sizes, const Body& body) {
+  int64_t at[3];
+  for (at[0] = 0; at[0] < sizes[0]; at[0]++) {
+    for (at[1] = 0; at[1] < sizes[1]; at[1]++) {
+      for (at[2] = 0; at[2] < sizes[2]; at[2]++) body(at);
+    }
+  }
+}
+
+// Offset into x of what tap `k` reads for output `q`; -1 in the padding.
+inline int64_t input_offset(const Conv& p, const Strides& xs, const int64_t* q, const int64_t* k) {
+  int64_t offset = 0;
+  for (int i = 0; i < 3; i++) {
+    const int64_t at = q[i] * p.stride[i] - p.pad[i] + k[i] * p.dilation[i];
+    if (at < 0 || at >= p.in[i]) return -1;
+    offset += at * xs.s[i];
+  }
+  return offset;
+}
+
+// Offset into y of the output for which tap `k` reads input `at`; -1 if there is none.
+inline int64_t output_offset(const Conv& p, const Strides& ys, const int64_t* at, const int64_t* k) {
+  int64_t offset = 0;
+  for (int i = 0; i < 3; i++) {
+    const int64_t from = at[i] + p.pad[i] - k[i] * p.dilation[i];
+    if (from < 0 || from % p.stride[i] != 0 || from / p.stride[i] >= p.out[i]) return -1;
+    offset += from / p.stride[i] * ys.s[i];
+  }
+  return offset;
+}
+
+inline int64_t tap_index(const Conv& p, const int64_t* k) {
+  return (k[0] * p.kernel[1] + k[1]) * p.kernel[2] + k[2];
+}
+
+template <class T>
+void forward_loops(const Conv& p, const Tensor& x, const Tensor& weight, const Tensor* bias,
+                   const Tensor& y) {
+  const Strides xs = strides_of(x), ys = strides_of(y);
+  const int64_t cg = p.c / p.groups, og = p.o / p.groups;
+  parallel_for(p.n * p.o, p.work(), 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t row = begin; row < end; row++) {
+      const int64_t n = row / p.o, o = row % p.o;
+      const T* const from = x.data<T>() + n * xs.n + o / og * cg * xs.c;
+      const T* const w = weight.data<T>() + o * cg * p.taps();
+      T* const to = y.data<T>() + n * ys.n + o * ys.c;
+      for_each_position(p.out, [&](const int64_t* q) {
+        T sum = bias ? bias->data<T>()[o] : T{0};
+        for_each_position(p.kernel, [&](const int64_t* k) {
+          const int64_t offset = input_offset(p, xs, q, k);
+          if (offset < 0) return;
+          const int64_t tap = tap_index(p, k);
+          for (int64_t c = 0; c < cg; c++) sum += from[offset + c * xs.c] * w[c * p.taps() + tap];
+        });
+        to[q[0] * ys.s[0] + q[1] * ys.s[1] + q[2] * ys.s[2]] = sum;
+      });
+    }
+  });
+}
+
+template <class T>
+void backward_data_loops(const Conv& p, const Tensor& dy, const Tensor& weight, const Tensor& dx) {
+  const Strides xs = strides_of(dx), ys = strides_of(dy);
+  const int64_t cg = p.c / p.groups, og = p.o / p.groups;
+  parallel_for(p.n * p.c, p.work(), 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t row = begin; row < end; row++) {
+      const int64_t n = row / p.c, c = row % p.c, group = c / cg;
+      const T* const from = dy.data<T>() + n * ys.n + group * og * ys.c;
+      const T* const w = weight.data<T>() + (group * og * cg + c % cg) * p.taps();
+      T* const to = dx.data<T>() + n * xs.n + c * xs.c;
+      for_each_position(p.in, [&](const int64_t* at) {
+        T sum{0};
+        for_each_position(p.kernel, [&](const int64_t* k) {
+          const int64_t offset = output_offset(p, ys, at, k);
+          if (offset < 0) return;
+          const int64_t tap = tap_index(p, k);
+          for (int64_t o = 0; o < og; o++) sum += from[offset + o * ys.c] * w[o * cg * p.taps() + tap];
+        });
+        to[at[0] * xs.s[0] + at[1] * xs.s[1] + at[2] * xs.s[2]] = sum;
+      });
+    }
+  });
+}
+
+template <class T>
+void backward_weight_loops(const Conv& p, const Tensor& x, const Tensor& dy, const Tensor& dweight,
+                           const Tensor* dbias) {
+  const Strides xs = strides_of(x), ys = strides_of(dy);
+  const int64_t cg = p.c / p.groups, og = p.o / p.groups;
+  parallel_for(p.o, p.work(), 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t o = begin; o < end; o++) {
+      const T* const gradient = dy.data<T>() + o * ys.c;
+      for (int64_t c = 0; c < cg; c++) {
+        const T* const from = x.data<T>() + (o / og * cg + c) * xs.c;
+        for_each_position(p.kernel, [&](const int64_t* k) {
+          T sum{0};
+          for (int64_t n = 0; n < p.n; n++) {
+            for_each_position(p.out, [&](const int64_t* q) {
+              const int64_t offset = input_offset(p, xs, q, k);
+              if (offset < 0) return;
+              sum += from[n * xs.n + offset] *
+                     gradient[n * ys.n + q[0] * ys.s[0] + q[1] * ys.s[1] + q[2] * ys.s[2]];
+            });
+          }
+          dweight.data<T>()[(o * cg + c) * p.taps() + tap_index(p, k)] = sum;
+        });
+      }
+      if (!dbias) continue;
+      T sum{0};
+      for (int64_t n = 0; n < p.n; n++) {
+        for_each_position(p.out, [&](const int64_t* q) {
+          sum += gradient[n * ys.n + q[0] * ys.s[0] + q[1] * ys.s[1] + q[2] * ys.s[2]];
+        });
+      }
+      dbias->data<T>()[o] = sum;
+    }
+  });
+}
+
+}  // namespace
+
+#define GT_CONV_ARGS \
+  stride_d, stride_h, stride_w, pad_d, pad_h, pad_w, dilation_d, dilation_h, dilation_w, groups
+
+// x (N, C, …), weight (O, C / groups, …), bias (O), y (N, O, …). Padding is that before the first element of
+// x; what is read after the last one follows from the size of y.
+KERNEL(conv_forward, (In x, In weight, OptIn bias, Out y, int64_t stride_d, int64_t stride_h,
+                      int64_t stride_w, int64_t pad_d, int64_t pad_h, int64_t pad_w, int64_t dilation_d,
+                      int64_t dilation_h, int64_t dilation_w, int64_t groups)) {
+  const Conv p = make_conv("conv_forward", *x, *weight, *y, GT_CONV_ARGS);
+  if (bias) check_bias("conv_forward", *bias, p, x->dtype);
+  if (for_onednn(p, *x) && forward_onednn(p, *x, *weight, bias.tensor, *y)) return;
+  dispatch_float("conv_forward", *x, [&]<class T>(T*) { forward_loops<T>(p, *x, *weight, bias.tensor, *y); });
+}
+
+KERNEL(conv_backward_data, (In dy, In weight, Out dx, int64_t stride_d, int64_t stride_h, int64_t stride_w,
+                            int64_t pad_d, int64_t pad_h, int64_t pad_w, int64_t dilation_d,
+                            int64_t dilation_h, int64_t dilation_w, int64_t groups)) {
+  const Conv p = make_conv("conv_backward_data", *dx, *weight, *dy, GT_CONV_ARGS);
+  if (for_onednn(p, *dx) && backward_data_onednn(p, *dy, *weight, *dx)) return;
+  dispatch_float("conv_backward_data", *dx,
+                 [&]<class T>(T*) { backward_data_loops<T>(p, *dy, *weight, *dx); });
+}
+
+KERNEL(conv_backward_weight, (In x, In dy, Out dweight, OptOut dbias, int64_t stride_d, int64_t stride_h,
+                              int64_t stride_w, int64_t pad_d, int64_t pad_h, int64_t pad_w,
+                              int64_t dilation_d, int64_t dilation_h, int64_t dilation_w, int64_t groups)) {
+  const Conv p = make_conv("conv_backward_weight", *x, *dweight, *dy, GT_CONV_ARGS);
+  if (dbias) check_bias("conv_backward_weight", *dbias, p, x->dtype);
+  if (for_onednn(p, *x) && backward_weight_onednn(p, *x, *dy, *dweight, dbias.tensor)) return;
+  dispatch_float("conv_backward_weight", *x,
+                 [&]<class T>(T*) { backward_weight_loops<T>(p, *x, *dy, *dweight, dbias.tensor); });
+}
+
+}  // namespace gt::cpu
