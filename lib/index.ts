@@ -76,5 +76,11 @@ export {
 } from "./ops/view.js";
 export * as optim from "./optim/index.js";
 export { defaultGenerator, Generator, manualSeed, type Seed } from "./random.js";
+export { type BatchNormOptions, batchNorm, batchNormRelu } from "./ops/batch-norm.js";
+export { type AdaptiveMaxPoolOptions, type AdaptiveSize, type PerDim } from "./ops/pool.js";
+export { type AvgPoolOptions, avgPool1d, avgPool2d, avgPool3d } from "./ops/pool.js";
+export { adaptiveAvgPool1d, adaptiveAvgPool2d, adaptiveAvgPool3d } from "./ops/pool.js";
+export { adaptiveMaxPool1d, adaptiveMaxPool2d, adaptiveMaxPool3d } from "./ops/pool.js";
+export { type MaxPoolOptions, maxPool1d, maxPool2d, maxPool3d } from "./ops/pool.js";
 export { enableGrad, isGradEnabled, noGrad } from "./tape.js";
 export { type NestedArray, Tensor } from "./tensor.js";

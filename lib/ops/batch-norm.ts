@@ -1,0 +1,213 @@
+// Batch normalization, alone and with ReLU fused into its kernels.
+import { checkBoolean, checkFloatTensor, checkNumber, checkOptions, checkSameDtype } from "../check.js";
+import { ArgumentError, ShapeError } from "../errors.js";
+import { asChannelsLast, asContiguous, releaseCopy } from "../layout.js";
+import { kernels } from "../native.js";
+import { channelsLastStrides, showShape } from "../shape.js";
+import { checkInPlace, record, refuseSecondDerivative } from "../tape.js";
+import { allocate, type Tensor } from "../tensor.js";
+
+/** Options of {@link batchNorm}. */
+export interface BatchNormOptions {
+  /** Normalise with the statistics of this batch and update the running ones. Default false. */
+  training?: boolean;
+  /** The weight of this batch in the running statistics, from 0 to 1. Default 0.1. */
+  momentum?: number;
+  /** Added to the variance. Default 1e-5. */
+  eps?: number;
+}
+
+type OptionalTensor = Tensor | null | undefined;
+
+/**
+ * Normalises every channel over the batch and all positions:
+ * y = (x - mean) / sqrt(var + eps) · weight + bias.
+ *
+ * In training, mean and (biased) variance are those of the batch, and the running statistics, if given, become
+ * (1 - momentum) · running + momentum · batch in place, with the unbiased variance. Otherwise they are the running ones.
+ *
+ * @param x [N, C] or [N, C, spatial…] with up to three spatial dims.
+ * @param runningMean [C], or null to use the statistics of the batch always.
+ * @param runningVar [C], or null together with `runningMean`.
+ * @param weight [C], or null for ones.
+ * @param bias [C], or null for zeros.
+ * @returns The shape of `x`, channels-last in memory.
+ * @throws {@link ShapeError} if shapes do not fit, or a batch in training has one value per channel.
+ * @example
+ * const y = batchNorm(x, runningMean, runningVar, weight, bias, { training: true });
+ * @see Ioffe and Szegedy, "Batch Normalization", 2015, https://arxiv.org/abs/1502.03167
+ */
+export function batchNorm(
+  x: Tensor,
+  runningMean?: Tensor | null,
+  runningVar?: Tensor | null,
+  weight?: Tensor | null,
+  bias?: Tensor | null,
+  options?: BatchNormOptions,
+): Tensor {
+  return normalize("batchNorm", x, runningMean, runningVar, weight, bias, options, false);
+}
+
+/**
+ * {@link batchNorm} followed by max(0, ·), in one pass over memory. The same as `batchNorm(…).relu()`, but faster.
+ * @example const y = batchNormRelu(x, runningMean, runningVar, weight, bias, { training: true });
+ */
+export function batchNormRelu(
+  x: Tensor,
+  runningMean?: Tensor | null,
+  runningVar?: Tensor | null,
+  weight?: Tensor | null,
+  bias?: Tensor | null,
+  options?: BatchNormOptions,
+): Tensor {
+  return normalize("batchNormRelu", x, runningMean, runningVar, weight, bias, options, true);
+}
+
+function normalize(
+  op: string,
+  x: Tensor,
+  runningMean: OptionalTensor,
+  runningVar: OptionalTensor,
+  weight: OptionalTensor,
+  bias: OptionalTensor,
+  options: BatchNormOptions | undefined,
+  relu: boolean,
+): Tensor {
+  checkFloatTensor(op, "x", x);
+  if (x.rank < 2 || x.rank > 5) {
+    throw new ShapeError(
+      `x must be [N, C] or [N, C, spatial…] with 2 to 5 dimensions, not ${showShape(x.shape)}`,
+      {
+        op,
+        argument: "x",
+        value: x.shape,
+      },
+    );
+  }
+  checkChannelTensor(op, "runningMean", runningMean, x);
+  checkChannelTensor(op, "runningVar", runningVar, x);
+  checkChannelTensor(op, "weight", weight, x);
+  checkChannelTensor(op, "bias", bias, x);
+  const o = checkOptions(op, options, ["training", "momentum", "eps"]);
+  const training = o.training === undefined ? false : checkBoolean(op, "training", o.training);
+  const momentum = o.momentum === undefined ? 0.1 : checkNumber(op, "momentum", o.momentum, 0, 1);
+  const eps = o.eps === undefined ? 1e-5 : checkNumber(op, "eps", o.eps, 0);
+  if (!runningMean !== !runningVar) {
+    throw new ArgumentError("runningMean and runningVar must be given together", {
+      op,
+      argument: runningMean ? "runningVar" : "runningMean",
+    });
+  }
+  if (!training && !runningMean) {
+    throw new ArgumentError("runningMean and runningVar are needed outside of training", {
+      op,
+      argument: "runningMean",
+      hint: "pass them, or { training: true }",
+    });
+  }
+  const channels = x.shape[1];
+  const count = channels === 0 ? 0 : x.numel / channels;
+  if (training && count === 1) {
+    throw new ShapeError(`training needs more than one value per channel, but x is ${showShape(x.shape)}`, {
+      op,
+      argument: "x",
+      value: x.shape,
+      hint: "use a larger batch, or { training: false }",
+    });
+  }
+
+  const input = rowsOfChannels(x);
+  let mean: Tensor;
+  let variance: Tensor;
+  if (training) {
+    mean = allocate([channels], x.dtype, x.device);
+    variance = allocate([channels], x.dtype, x.device);
+    kernels.batch_norm_moments(input.id, mean.id, variance.id);
+    if (runningMean && runningVar && count > 0) {
+      checkInPlace(op, runningMean);
+      checkInPlace(op, runningVar);
+      kernels.batch_norm_running(mean.id, variance.id, runningMean.id, runningVar.id, momentum, count);
+    }
+  } else {
+    mean = runningMean!;
+    variance = runningVar!;
+  }
+  const y = allocateRows(x);
+  kernels.batch_norm_apply(
+    input.id,
+    mean.id,
+    variance.id,
+    weight?.id ?? 0,
+    bias?.id ?? 0,
+    0,
+    y.id,
+    eps,
+    relu,
+  );
+  releaseCopy(input, x);
+
+  const inputs = [x];
+  if (weight) inputs.push(weight);
+  if (bias) inputs.push(bias);
+  record(op, y, inputs, [...inputs, mean, variance], (dy) => {
+    refuseSecondDerivative(op);
+    const xs = rowsOfChannels(x);
+    const dys = rowsOfChannels(dy);
+    const dx = x.requiresGrad ? allocateRows(x) : null;
+    const dWeight = weight?.requiresGrad ? allocate([channels], x.dtype, x.device) : null;
+    const dBias = bias?.requiresGrad ? allocate([channels], x.dtype, x.device) : null;
+    kernels.batch_norm_backward(
+      dys.id,
+      xs.id,
+      0,
+      mean.id,
+      variance.id,
+      weight?.id ?? 0,
+      bias?.id ?? 0,
+      dx?.id ?? 0,
+      dWeight?.id ?? 0,
+      dBias?.id ?? 0,
+      0,
+      eps,
+      training,
+      relu,
+    );
+    releaseCopy(xs, x);
+    releaseCopy(dys, dy);
+    const gradients = [dx];
+    if (weight) gradients.push(dWeight);
+    if (bias) gradients.push(dBias);
+    return gradients;
+  });
+  if (training) {
+    mean.dispose();
+    variance.dispose();
+  }
+  return y;
+}
+
+function checkChannelTensor(op: string, argument: string, t: OptionalTensor, x: Tensor): void {
+  if (t === null || t === undefined) return;
+  checkFloatTensor(op, argument, t);
+  checkSameDtype(op, ["x", argument], x, t);
+  if (t.rank !== 1 || t.shape[0] !== x.shape[1]) {
+    throw new ShapeError(
+      `${argument} must be [${x.shape[1]}], one value per channel of x ${showShape(x.shape)}, not ${showShape(t.shape)}`,
+      {
+        op,
+        argument,
+        value: t.shape,
+      },
+    );
+  }
+}
+
+/** `x` or a copy of it whose memory is rows of channels: [N, C] row-major, more dims channels-last. */
+export function rowsOfChannels(x: Tensor): Tensor {
+  return x.rank === 2 ? asContiguous(x) : asChannelsLast(x);
+}
+
+/** A new tensor like `x` in that layout. */
+export function allocateRows(x: Tensor): Tensor {
+  return allocate(x.shape, x.dtype, x.device, x.rank === 2 ? undefined : channelsLastStrides(x.shape));
+}

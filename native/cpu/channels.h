@@ -1,0 +1,141 @@
+// Passes over a matrix of rows of C channels, which is what [N, C] and channels-last activations are in
+// memory.
+//
+// Note [Folding]. A loop over a row of 30 channels spends most of its time in the part that fills no whole
+// vector. So several rows are taken as one: 8 rows of 30 are 240 lanes, 15 whole vectors. Values per channel
+// are spread over the lanes first (lane i belongs to channel i % C), and sums over lanes are folded together
+// afterwards.
+#pragma once
+#include <cmath>
+#include <type_traits>
+
+#include "core/check.h"
+#include "core/tensor.h"
+#include "cpu/arena.h"
+#include "cpu/parallel.h"
+#include "shared/inline.h"
+
+namespace gt::cpu {
+
+namespace {
+
+constexpr int64_t kMinLanes =
+    256;  // below it loop overhead shows; at most 16 · 128 lanes stay in the first cache
+constexpr int64_t kWideChannels = 128;  // from here on the incomplete vector at the end of a row is cheap
+constexpr int64_t kBlock = 256;         // folded rows summed in the element type before they go into doubles
+
+struct Fold {
+  int64_t channels = 0;
+  int64_t times = 1;  // rows taken as one; a power of two
+  int64_t lanes = 0;  // channels * times
+};
+
+inline Fold make_fold(int64_t channels) {
+  Fold fold{channels, 1, channels};
+  if (channels == 0 || channels >= kWideChannels) return fold;
+  while (fold.lanes < kMinLanes || fold.lanes % 16 != 0) {
+    fold.times *= 2;
+    fold.lanes *= 2;
+  }
+  return fold;
+}
+
+template <class T, class S>
+inline void spread(const S* values, const Fold& fold, T* lanes) {
+  for (int64_t k = 0; k < fold.times; k++) {
+    T* const to = lanes + k * fold.channels;
+    for (int64_t c = 0; c < fold.channels; c++) to[c] = static_cast<T>(values[c]);
+  }
+}
+
+// Adds the lanes of each channel together, into the first of them.
+template <class T>
+inline void fold_lanes(T* lanes, const Fold& fold) {
+  for (int64_t k = fold.times / 2; k >= 1; k /= 2) {
+    const int64_t half = k * fold.channels;
+    T* __restrict a = lanes;
+    const T* __restrict b = lanes + half;
+    for (int64_t i = 0; i < half; i++) a[i] += b[i];
+  }
+}
+
+template <class T>
+inline void clear(T* values, int64_t n) {
+  for (int64_t i = 0; i < n; i++) values[i] = T{0};
+}
+
+// v where the condition holds, else 0, as bit arithmetic: a conditional sum written with ?: is not vectorised
+// for AVX-512 masks by GCC 12.
+GT_INLINE float keep_if(bool condition, float v) {
+  return __builtin_bit_cast(float, __builtin_bit_cast(int32_t, v) & -static_cast<int32_t>(condition));
+}
+GT_INLINE double keep_if(bool condition, double v) {
+  return __builtin_bit_cast(double, __builtin_bit_cast(int64_t, v) & -static_cast<int64_t>(condition));
+}
+
+// sum += x - shift and square += (x - shift)², lane by lane, over `count` elements.
+template <class T>
+inline void add_moments(const T* x, int64_t count, int64_t lanes, const T* __restrict shift,
+                        T* __restrict sum, T* __restrict square) {
+  int64_t at = 0;
+  for (; at + 4 * lanes <= count; at += 4 * lanes) {
+    const T* __restrict x0 = x + at;
+    const T* __restrict x1 = x0 + lanes;
+    const T* __restrict x2 = x1 + lanes;
+    const T* __restrict x3 = x2 + lanes;
+    for (int64_t i = 0; i < lanes; i++) {
+      const T s = shift[i];
+      const T a = x0[i] - s, b = x1[i] - s, c = x2[i] - s, d = x3[i] - s;
+      sum[i] += (a + b) + (c + d);
+      square[i] += (a * a + b * b) + (c * c + d * d);
+    }
+  }
+  while (at < count) {
+    const T* __restrict x0 = x + at;
+    const int64_t n = count - at < lanes ? count - at : lanes;
+    for (int64_t i = 0; i < n; i++) {
+      const T a = x0[i] - shift[i];
+      sum[i] += a;
+      square[i] += a * a;
+    }
+    at += n;
+  }
+}
+
+// The mean and the sum of squared deviations of each channel over rows. Sums are taken relative to the mean
+// of the rows so far (the first row at the start), so that a large common offset costs no digits, and blocks
+// are combined in doubles by Chan's formula. `work` holds 3 * lanes elements.
+template <class T>
+inline void channel_moments(const T* x, int64_t rows, const Fold& fold, T* work, double* mean, double* m2) {
+  const int64_t channels = fold.channels, lanes = fold.lanes;
+  T* const shift = work;
+  T* const sum = work + lanes;
+  T* const square = work + 2 * lanes;
+  clear(mean, channels);
+  clear(m2, channels);
+  if (rows == 0) return;
+  spread(x, fold, shift);
+  for (int64_t done = 0; done < rows;) {
+    const int64_t n = rows - done < kBlock * fold.times ? rows - done : kBlock * fold.times;
+    clear(sum, lanes);
+    clear(square, lanes);
+    add_moments(x + done * channels, n * channels, lanes, shift, sum, square);
+    fold_lanes(sum, fold);
+    fold_lanes(square, fold);
+    const double count = static_cast<double>(n), total = static_cast<double>(done + n);
+    const double weight = count / total, cross = static_cast<double>(done) * weight;
+    for (int64_t c = 0; c < channels; c++) {
+      const double s = sum[c] / count;
+      const double q = square[c] - s * s * count;
+      const double delta = shift[c] + s - mean[c];
+      mean[c] += delta * weight;
+      m2[c] += (q < 0 ? 0 : q) + delta * delta * cross;
+    }
+    done += n;
+    if (done < rows) spread(mean, fold, shift);
+  }
+}
+
+}  // namespace
+
+}  // namespace gt::cpu

@@ -1,0 +1,62 @@
+// Vectors of the instruction set that this file is compiled for, by GCC's vector extension, for loops that
+// the compiler does not vectorise by itself.
+#pragma once
+#include <cstdint>
+#include <type_traits>
+
+#include "shared/inline.h"
+
+namespace gt::cpu {
+
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kVectorBytes = 64;
+#elif defined(__AVX__)
+constexpr int kVectorBytes = 32;
+#else
+constexpr int kVectorBytes = 16;
+#endif
+
+template <class T, int N>
+struct VecOf {
+  typedef T type __attribute__((vector_size(N * sizeof(T))));
+};
+template <class T, int N>
+using Vec = typename VecOf<T, N>::type;
+
+// The integer of the size of T: what comparisons of vectors of T give.
+template <class T>
+using IntLike = std::conditional_t<sizeof(T) == 8, int64_t, int32_t>;
+
+template <class V, class T>
+GT_INLINE void load(V& v, const T* p) {
+  __builtin_memcpy(&v, p, sizeof v);
+}
+template <class V, class T>
+GT_INLINE void store(T* p, const V& v) {
+  __builtin_memcpy(p, &v, sizeof v);
+}
+
+// Covers 0…channels: calls body.operator()<N, U>(c) for U vectors of N elements from c on. The last vectors
+// may overlap those before, so that there is no scalar rest: what body writes must not depend on what it
+// wrote before.
+template <class T, class Body>
+GT_INLINE void for_vectors(int64_t channels, const Body& body) {
+  constexpr int wide = kVectorBytes / sizeof(T), narrow = 16 / sizeof(T);
+  int64_t c = 0;
+  if (channels >= wide) {
+    for (; c + 4 * wide <= channels; c += 4 * wide) body.template operator()<wide, 4>(c);
+    for (; c + wide <= channels; c += wide) body.template operator()<wide, 1>(c);
+    if (c < channels) body.template operator()<wide, 1>(channels - wide);
+  } else if (channels >= narrow) {
+    for (; c + narrow <= channels; c += narrow) body.template operator()<narrow, 1>(c);
+    if (c < channels) body.template operator()<narrow, 1>(channels - narrow);
+  } else {
+    for (; c < channels; c++) body.template operator()<1, 1>(c);
+  }
+}
+
+}  // namespace
+
+}  // namespace gt::cpu
