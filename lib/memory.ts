@@ -14,6 +14,8 @@ interface Scope {
 }
 
 const registry = new FinalizationRegistry<number>((id) => native.release(id));
+// Gradients live and die with their leaf, so that a step registers nothing.
+const owned = new FinalizationRegistry<{ id: number }>((gradient) => native.release(gradient.id));
 
 let current: Scope | null = null;
 // A scope of an async function lives across awaits, where other code runs; which one is current is then a property of
@@ -31,12 +33,14 @@ function scopeNow(): Scope | null {
 export function track(t: Tensor): void {
   const scope = scopeNow();
   if (scope !== null) scope.tensors.push(t);
-  else registry.register(t, t.id);
+  else watch(t);
 }
 
 /** Puts a tensor under the garbage collector's watch, whatever scope is open. */
 export function watch(t: Tensor): void {
-  registry.register(t, t.id);
+  if (t.watched) return;
+  t.watched = true;
+  registry.register(t, t.id, t);
 }
 
 /** Takes a further reference, which {@link drop} gives back. */
@@ -50,6 +54,7 @@ export function drop(t: Tensor): void {
   t.id = 0;
   t.storage.tensors--;
   native.release(id);
+  if (t.watched) registry.unregister(t);
   // A graph that ends in this tensor can never be run, so what it saved goes too.
   if (t.node !== null) t.node.release();
 }
@@ -83,7 +88,7 @@ function free(scope: Scope): void {
     if (t.kept) continue;
     dispose(t);
     // Saved by a tape that is still alive: if that is never run, the collector frees it.
-    if (t.id !== 0) registry.register(t, t.id);
+    if (t.id !== 0) watch(t);
   }
 }
 
@@ -114,7 +119,7 @@ function finish(scope: Scope, result: unknown, outer: Scope | null): void {
       if (!escaping.has(t)) return true;
       if (t.disposed || t.kept) return false;
       if (outer !== null && !outer.closed) outer.tensors.push(t);
-      else registry.register(t, t.id);
+      else watch(t);
       return false;
     });
   }
@@ -169,7 +174,30 @@ export function keep<T extends Tensor>(t: T): T {
   checkTensor("keep", "t", t);
   if (!t.kept) {
     t.kept = true;
-    registry.register(t, t.id);
+    watch(t);
+  }
+  return t;
+}
+
+/** Takes the gradient of a leaf out of every scope; it is freed with the leaf at the latest. Returns it. */
+export function keepFor(leaf: Tensor, gradient: Tensor): Tensor {
+  if (gradient.kept) return gradient;
+  gradient.kept = true;
+  if (leaf.gradientId === null) {
+    leaf.gradientId = { id: gradient.id };
+    owned.register(leaf, leaf.gradientId);
+  }
+  leaf.gradientId.id = gradient.id;
+  return gradient;
+}
+
+/** Gives a tensor that survived its scope by {@link retain} to the scope that is open now, as if made here. */
+export function adopt(t: Tensor): Tensor {
+  if (t.disposed) {
+    t.disposed = false;
+    track(t);
+  } else {
+    drop(t);
   }
   return t;
 }

@@ -5,7 +5,7 @@
 // second derivatives. A saved tensor is held by the tape until backward passes it, whatever its user does.
 import { checkFunction } from "./check.js";
 import { AutogradError, ShapeError } from "./errors.js";
-import { closeScope, drop, keep, openScope, retain } from "./memory.js";
+import { adopt, closeScope, drop, keepFor, openScope, retain } from "./memory.js";
 import { sameShape, showShape } from "./shape.js";
 import type { Tensor } from "./tensor.js";
 
@@ -225,13 +225,13 @@ class Pass {
     try {
       for (let i = 0; i < outputs.length; i++) this.deliver(outputs[i], seeds[i]);
       for (const node of order) this.step(node);
-      if (this.options.inputs === null) return [];
-      return this.options.inputs.map((t) => this.wanted!.get(t)!);
     } finally {
       for (const dys of this.gradients.values()) for (const g of dys) if (g) drop(g);
       closeScope(scope);
       for (const node of order) node.release();
+      if (this.wanted) for (const g of this.wanted.values()) if (g) adopt(g);
     }
+    return this.options.inputs?.map((t) => this.wanted!.get(t)!) ?? [];
   }
 
   /** The nodes to visit, last one first. */
@@ -324,10 +324,9 @@ class Pass {
   private deliver(t: Tensor, g: Tensor): void {
     if (this.wanted?.has(t)) {
       const before = this.wanted.get(t);
-      // Results leave the scopes of this pass through keep(); a sum replaces its first part.
       const sum = before ? before.add(g) : own(g);
-      if (!sum.kept) keep(sum);
-      before?.dispose();
+      retain(sum); // until run() hands it to the caller's scope
+      if (before) drop(before);
       this.wanted.set(t, sum);
     }
     if (t.node) {
@@ -371,14 +370,14 @@ function own(g: Tensor): Tensor {
 function accumulate(leaf: Tensor, g: Tensor, createGraph: boolean): void {
   const before = leaf.grad;
   if (createGraph) {
-    leaf.grad = keep(before ? before.add(g) : own(g));
+    leaf.grad = keepFor(leaf, before ? before.add(g) : own(g));
     return;
   }
   if (before === null) {
-    leaf.grad = keep(own(g));
+    leaf.grad = keepFor(leaf, own(g));
   } else if (isSoleOwner(before) && !before.requiresGrad) {
     before.add_(g);
   } else {
-    leaf.grad = keep(before.add(g));
+    leaf.grad = keepFor(leaf, before.add(g));
   }
 }

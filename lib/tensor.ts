@@ -44,6 +44,8 @@ export class Tensor {
   /** @internal */ refs = 1;
   /** @internal */ disposed = false;
   /** @internal */ kept = false;
+  /** @internal */ watched = false;
+  /** @internal */ gradientId: { id: number } | null = null;
   /** @internal */ hooks: Set<GradientHook> | null = null;
 
   /** @internal */
@@ -338,7 +340,13 @@ export function adoptMemory(t: Tensor, source: Tensor): void {
   source.storage.version = t.storage.version + 1;
   t.storage.tensors--;
   native.release(t.id);
-  Object.assign(t, { id: source.id, strides: source.strides, dtype: source.dtype, device: source.device, storage: source.storage });
+  Object.assign(t, {
+    id: source.id,
+    strides: source.strides,
+    dtype: source.dtype,
+    device: source.device,
+    storage: source.storage,
+  });
   source.id = 0;
   source.disposed = true;
   watch(t);
