@@ -25,6 +25,36 @@ export { emptyCache, keep, type MemoryStats, memoryStats, resetPeakMemory, tidy 
 export * as nn from "./nn/index.js";
 export { add, add_, mul } from "./ops/arithmetic.js";
 export {
+  elu,
+  gelu,
+  hardsigmoid,
+  hardswish,
+  hardtanh,
+  leakyRelu,
+  logSigmoid,
+  mish,
+  relu,
+  relu6,
+  selu,
+  sigmoid,
+  silu,
+  softplus,
+  tanh,
+} from "./ops/activation.js";
+export {
+  add,
+  atan2,
+  div,
+  maximum,
+  minimum,
+  mul,
+  type Operand,
+  pow,
+  remainder,
+  sub,
+} from "./ops/arithmetic.js";
+export { eq, ge, gt, le, logicalAnd, logicalNot, logicalOr, logicalXor, lt, ne } from "./ops/compare.js";
+export {
   type ConvOptions,
   type ConvTransposeOptions,
   conv1d,
@@ -47,6 +77,19 @@ export {
   zerosLike,
 } from "./ops/create.js";
 export { type DropoutOptions, dropout } from "./ops/dropout.js";
+export {
+  add_,
+  addcdiv_,
+  addcmul_,
+  clamp_,
+  div_,
+  fill_,
+  mul_,
+  type ScaleOptions,
+  sub_,
+  type ValueOptions,
+  zero_,
+} from "./ops/inplace.js";
 export { linear, matmul } from "./ops/matmul.js";
 export {
   bernoulli,
@@ -64,6 +107,37 @@ export {
 } from "./ops/random.js";
 export { mean, type ReduceOptions, sum } from "./ops/reduce.js";
 export {
+  abs,
+  acos,
+  asin,
+  atan,
+  type ClampOptions,
+  ceil,
+  clamp,
+  cos,
+  cosh,
+  erf,
+  exp,
+  expm1,
+  floor,
+  isFinite,
+  isNaN,
+  log,
+  log1p,
+  log2,
+  neg,
+  reciprocal,
+  round,
+  rsqrt,
+  sign,
+  sin,
+  sinh,
+  sqrt,
+  square,
+  tan,
+  trunc,
+} from "./ops/unary.js";
+export {
   expand,
   flatten,
   permute,
@@ -74,6 +148,7 @@ export {
   transpose,
   unsqueeze,
 } from "./ops/view.js";
+export { maskedFill, where } from "./ops/where.js";
 export * as optim from "./optim/index.js";
 export { defaultGenerator, Generator, manualSeed, type Seed } from "./random.js";
 export { type BatchNormOptions, batchNorm, batchNormRelu } from "./ops/batch-norm.js";
