@@ -23,7 +23,6 @@ export {
 export * as io from "./io/index.js";
 export { emptyCache, keep, type MemoryStats, memoryStats, resetPeakMemory, tidy } from "./memory.js";
 export * as nn from "./nn/index.js";
-export { add, add_, mul } from "./ops/arithmetic.js";
 export {
   elu,
   gelu,
