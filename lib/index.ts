@@ -1,9 +1,10 @@
 // The public API: exports only.
 import "./methods.js";
 
-export { type GradOptions, grad } from "./autograd.js";
 export * as data from "./data/index.js";
 export { type Device, getNumThreads, setNumThreads } from "./device.js";
+export * as autograd from "./autograd.js";
+export { type GradCheckOptions, type GradOptions, grad, gradCheck } from "./autograd.js";
 export type { DType, TypedArray } from "./dtype.js";
 export {
   ArgumentError,
