@@ -175,7 +175,10 @@ export function nativeError(
   sequence: number,
 ): GradtapeError {
   const text = shapes ? `${message} (inputs ${shapes})` : message;
-  const facts: ErrorFacts = { op: message.startsWith(`${kernel}: `) ? undefined : kernel };
+  // Kernels are named in snake case, operations in camel case.
+  const op = kernel.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
+  const named = message.startsWith(`${kernel}: `) || message.startsWith(`${op}: `);
+  const facts: ErrorFacts = { op: named ? undefined : op };
   let error: GradtapeError;
   switch (code) {
     case "GT_INVALID_ARGUMENT":
@@ -202,7 +205,7 @@ export function nativeError(
     default:
       error = new KernelError(code, text, facts);
   }
-  if (!facts.op && kernel) Object.defineProperty(error, "op", { value: kernel, enumerable: true });
+  if (!facts.op && op) Object.defineProperty(error, "op", { value: op, enumerable: true });
   if (sequence > 0) {
     const at = sequence % kSites;
     const site = siteSequence[at] === sequence ? sites[at] : undefined;

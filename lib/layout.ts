@@ -3,6 +3,8 @@
 import { kernels } from "./native.js";
 import {
   channelsLastStrides,
+  numelOf,
+  type Shape,
   stridesAreChannelsLast,
   stridesAreContiguous,
   stridesAreDense,
@@ -13,6 +15,23 @@ import { allocate, type Tensor } from "./tensor.js";
 export function layoutLike(x: Tensor): readonly number[] | undefined {
   if (stridesAreContiguous(x.shape, x.strides)) return undefined;
   return stridesAreDense(x.shape, x.strides) ? x.strides : undefined;
+}
+
+/**
+ * Strides for a result of another shape whose dimensions lie in memory in the order of those of `x`, or undefined for
+ * row-major.
+ */
+export function layoutWithShape(x: Tensor, shape: Shape): readonly number[] | undefined {
+  const own = layoutLike(x);
+  if (own === undefined || numelOf(shape) === 0) return undefined;
+  // Of equal strides, one belongs to a dimension of size 1, which lies innermost.
+  const order = shape.map((_, i) => i).sort((a, b) => own[b] - own[a] || x.shape[b] - x.shape[a]);
+  const strides = new Array<number>(shape.length);
+  for (let i = order.length - 1, step = 1; i >= 0; i--) {
+    strides[order[i]] = step;
+    step *= shape[order[i]];
+  }
+  return strides;
 }
 
 /**
