@@ -5,6 +5,9 @@ import { ArgumentError, AutogradError } from "./errors.js";
 import { runBackward } from "./tape.js";
 import { seedGradient, type Tensor } from "./tensor.js";
 
+export { CustomFunction as Function } from "./custom-function.js";
+export { type GradCheckOptions, gradCheck } from "./grad-check.js";
+
 /** Options of {@link grad}. */
 export interface GradOptions {
   /** The gradients of the outputs to start from; 1 for outputs of one element if left out. */
@@ -25,18 +28,39 @@ export interface GradOptions {
  * const [dx] = grad(x.mul(x).sum(), [x], { createGraph: true });
  * const [ddx] = grad(dx.sum(), [x]);   // 2
  */
-export function grad(outputs: Tensor | readonly Tensor[], inputs: readonly Tensor[], options: GradOptions & { allowUnused: true }): (Tensor | null)[];
-export function grad(outputs: Tensor | readonly Tensor[], inputs: readonly Tensor[], options?: GradOptions): Tensor[];
-export function grad(outputs: Tensor | readonly Tensor[], inputs: readonly Tensor[], options?: GradOptions): (Tensor | null)[] {
+export function grad(
+  outputs: Tensor | readonly Tensor[],
+  inputs: readonly Tensor[],
+  options: GradOptions & { allowUnused: true },
+): (Tensor | null)[];
+export function grad(
+  outputs: Tensor | readonly Tensor[],
+  inputs: readonly Tensor[],
+  options?: GradOptions,
+): Tensor[];
+export function grad(
+  outputs: Tensor | readonly Tensor[],
+  inputs: readonly Tensor[],
+  options?: GradOptions,
+): (Tensor | null)[] {
   const o = checkOptions("grad", options, ["gradOutputs", "createGraph", "retainGraph", "allowUnused"]);
   const ys = list("outputs", outputs);
   const xs = list("inputs", inputs);
   for (const x of xs) {
-    if (!x.requiresGrad) throw new AutogradError("an input does not require grad", { op: "grad", argument: "inputs" });
+    if (!x.requiresGrad)
+      throw new AutogradError("an input does not require grad", { op: "grad", argument: "inputs" });
   }
-  const given: readonly unknown[] = o.gradOutputs === undefined || o.gradOutputs === null ? [] : Array.isArray(o.gradOutputs) ? o.gradOutputs : [o.gradOutputs];
+  const given: readonly unknown[] =
+    o.gradOutputs === undefined || o.gradOutputs === null
+      ? []
+      : Array.isArray(o.gradOutputs)
+        ? o.gradOutputs
+        : [o.gradOutputs];
   if (given.length > 0 && given.length !== ys.length) {
-    throw new ArgumentError(`gradOutputs has ${given.length} tensors for ${ys.length} outputs`, { op: "grad", argument: "gradOutputs" });
+    throw new ArgumentError(`gradOutputs has ${given.length} tensors for ${ys.length} outputs`, {
+      op: "grad",
+      argument: "gradOutputs",
+    });
   }
   const seeds = ys.map((y, i) => seedGradient("grad", y, given[i] as Tensor | null | undefined));
   const results = runBackward(ys, seeds, {
@@ -51,7 +75,11 @@ export function grad(outputs: Tensor | readonly Tensor[], inputs: readonly Tenso
   if (!o.allowUnused) {
     const unused = results.indexOf(null);
     if (unused >= 0) {
-      throw new AutogradError(`the outputs do not depend on input ${unused}`, { op: "grad", argument: "inputs", hint: "pass { allowUnused: true } to get null for it" });
+      throw new AutogradError(`the outputs do not depend on input ${unused}`, {
+        op: "grad",
+        argument: "inputs",
+        hint: "pass { allowUnused: true } to get null for it",
+      });
     }
   }
   return results;
@@ -59,6 +87,7 @@ export function grad(outputs: Tensor | readonly Tensor[], inputs: readonly Tenso
 
 function list(argument: string, value: unknown): Tensor[] {
   const items = Array.isArray(value) ? value : [value];
-  if (items.length === 0) throw new ArgumentError(`${argument} must not be empty, but is ${show(value)}`, { op: "grad", argument });
+  if (items.length === 0)
+    throw new ArgumentError(`${argument} must not be empty, but is ${show(value)}`, { op: "grad", argument });
   return items.map((item) => checkTensor("grad", argument, item));
 }

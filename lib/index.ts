@@ -1,9 +1,10 @@
 // The public API: exports only.
 import "./methods.js";
 
-export { type GradOptions, grad } from "./autograd.js";
 export * as data from "./data/index.js";
 export { type Device, getNumThreads, setNumThreads } from "./device.js";
+export * as autograd from "./autograd.js";
+export { type GradCheckOptions, type GradOptions, grad, gradCheck } from "./autograd.js";
 export type { DType, TypedArray } from "./dtype.js";
 export {
   ArgumentError,
@@ -23,7 +24,36 @@ export {
 export * as io from "./io/index.js";
 export { emptyCache, keep, type MemoryStats, memoryStats, resetPeakMemory, tidy } from "./memory.js";
 export * as nn from "./nn/index.js";
-export { add, add_, mul } from "./ops/arithmetic.js";
+export {
+  elu,
+  gelu,
+  hardsigmoid,
+  hardswish,
+  hardtanh,
+  leakyRelu,
+  logSigmoid,
+  mish,
+  relu,
+  relu6,
+  selu,
+  sigmoid,
+  silu,
+  softplus,
+  tanh,
+} from "./ops/activation.js";
+export {
+  add,
+  atan2,
+  div,
+  maximum,
+  minimum,
+  mul,
+  type Operand,
+  pow,
+  remainder,
+  sub,
+} from "./ops/arithmetic.js";
+export { eq, ge, gt, le, logicalAnd, logicalNot, logicalOr, logicalXor, lt, ne } from "./ops/compare.js";
 export {
   type ConvOptions,
   type ConvTransposeOptions,
@@ -47,6 +77,19 @@ export {
   zerosLike,
 } from "./ops/create.js";
 export { type DropoutOptions, dropout } from "./ops/dropout.js";
+export {
+  add_,
+  addcdiv_,
+  addcmul_,
+  clamp_,
+  div_,
+  fill_,
+  mul_,
+  type ScaleOptions,
+  sub_,
+  type ValueOptions,
+  zero_,
+} from "./ops/inplace.js";
 export { type EmbeddingOptions, embedding, gather, indexAdd, indexSelect } from "./ops/index.js";
 export { oneHot, scatter, scatterAdd } from "./ops/index.js";
 export { chunk, concat, type DimOption, flip, repeat, roll, split, stack, tile, unbind } from "./ops/join.js";
@@ -68,6 +111,37 @@ export {
 export { type PadOptions, pad } from "./ops/pad.js";
 export { mean, type ReduceOptions, sum } from "./ops/reduce.js";
 export {
+  abs,
+  acos,
+  asin,
+  atan,
+  type ClampOptions,
+  ceil,
+  clamp,
+  cos,
+  cosh,
+  erf,
+  exp,
+  expm1,
+  floor,
+  isFinite,
+  isNaN,
+  log,
+  log1p,
+  log2,
+  neg,
+  reciprocal,
+  round,
+  rsqrt,
+  sign,
+  sin,
+  sinh,
+  sqrt,
+  square,
+  tan,
+  trunc,
+} from "./ops/unary.js";
+export {
   expand,
   flatten,
   permute,
@@ -78,6 +152,7 @@ export {
   transpose,
   unsqueeze,
 } from "./ops/view.js";
+export { maskedFill, where } from "./ops/where.js";
 export * as optim from "./optim/index.js";
 export { defaultGenerator, Generator, manualSeed, type Seed } from "./random.js";
 export { type BatchNormOptions, batchNorm, batchNormRelu } from "./ops/batch-norm.js";

@@ -73,14 +73,31 @@ export function openScope(): Scope | null {
   return outer;
 }
 
-/** Frees what the open scope made, but for what was retained or kept, and reopens `outer`. */
-export function closeScope(outer: Scope | null): void {
+/**
+ * Frees what the open scope made, but for what was retained or kept, and reopens `outer`. The collector watches over what
+ * was retained, unless the caller says that it will be dropped in any case.
+ */
+export function closeScope(outer: Scope | null, watchRetained = true): void {
   const scope = current!;
   current = outer;
-  free(scope);
+  free(scope, watchRetained);
 }
 
-function free(scope: Scope): void {
+/** True if the innermost scope that was opened by hand made this tensor. */
+export function madeInScope(t: Tensor): boolean {
+  return current !== null && current.tensors.includes(t);
+}
+
+/** Moves the collector's watch along with the memory that `t` takes over from `source`. */
+export function watchInstead(t: Tensor, source: Tensor): void {
+  for (const tensor of [t, source]) {
+    if (tensor.watched) registry.unregister(tensor);
+    tensor.watched = false;
+  }
+  watch(t);
+}
+
+function free(scope: Scope, watchRetained = true): void {
   scope.closed = true;
   const tensors = scope.tensors;
   for (let i = 0; i < tensors.length; i++) {
@@ -88,7 +105,7 @@ function free(scope: Scope): void {
     if (t.kept) continue;
     dispose(t);
     // Saved by a tape that is still alive: if that is never run, the collector frees it.
-    if (t.id !== 0) watch(t);
+    if (watchRetained && t.id !== 0) watch(t);
   }
 }
 
@@ -183,6 +200,10 @@ export function keep<T extends Tensor>(t: T): T {
 export function keepFor(leaf: Tensor, gradient: Tensor): Tensor {
   if (gradient.kept) return gradient;
   gradient.kept = true;
+  // One that was let go without dispose() may still be in use somewhere.
+  const last = leaf.lastGradient;
+  if (last !== null && last.id !== 0) watch(last);
+  leaf.lastGradient = gradient;
   if (leaf.gradientId === null) {
     leaf.gradientId = { id: gradient.id };
     owned.register(leaf, leaf.gradientId);

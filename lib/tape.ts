@@ -3,10 +3,10 @@
 // Note [Recording]. An op computes its output with kernels and then calls record() with the inputs, the tensors that
 // its gradient rule needs, and the rule itself. Rules use public ops, so that recording them (createGraph) gives
 // second derivatives. A saved tensor is held by the tape until backward passes it, whatever its user does.
-import { checkFunction } from "./check.js";
+import { checkFunction, checkTensor } from "./check.js";
 import { AutogradError, ShapeError } from "./errors.js";
-import { adopt, closeScope, drop, keepFor, openScope, retain } from "./memory.js";
-import { sameShape, showShape } from "./shape.js";
+import { adopt, closeScope, drop, keepFor, madeInScope, openScope, retain } from "./memory.js";
+import { sameShape, showShape, stridesAreContiguous, stridesAreDense } from "./shape.js";
 import type { Tensor } from "./tensor.js";
 
 /** The gradient rule of one op: gradients of its inputs, in their order; null where there is none or none is needed. */
@@ -209,12 +209,23 @@ export function runBackward(
   return withGrad(options.createGraph, () => pass.run(outputs, seeds));
 }
 
+// Note [Who holds gradients]. A gradient on its way to a node is held by the pass, with one reference, after the scope of
+// the rule that made it has closed. A leaf gets a gradient of its own: the same tensor if nobody else can see its memory,
+// else a copy. Tensors whose gradient is needed whole (leaves with hooks, and the inputs of grad()) have it summed up first.
 class Pass {
   private readonly gradients = new Map<TapeNode, (Tensor | null)[]>();
-  private readonly wanted: Map<Tensor, Tensor | null> | null;
+  private readonly sums = new Map<Tensor, Tensor>();
+  private readonly wanted: Set<Tensor> | null;
+  /** The nodes that computed wanted tensors. */
+  private readonly captures = new Map<TapeNode, Tensor[]>();
+  /** Nodes whose inputs lead to no wanted tensor: their rules need not run. */
+  private readonly passive = new Set<TapeNode>();
 
   constructor(private readonly options: PassOptions) {
-    this.wanted = options.inputs && new Map(options.inputs.map((t) => [t, null]));
+    this.wanted = options.inputs && new Set(options.inputs);
+    for (const t of this.wanted ?? []) {
+      if (t.node) this.captures.set(t.node, [...(this.captures.get(t.node) ?? []), t]);
+    }
   }
 
   run(outputs: readonly Tensor[], seeds: readonly Tensor[]): (Tensor | null)[] {
@@ -222,51 +233,97 @@ class Pass {
     // Freeing a node must not take one away that this pass still has to visit.
     for (const node of order) node.hold();
     const scope = openScope();
+    // A seed belongs to the caller, so that no leaf may take it as its own.
+    for (const seed of seeds) retain(seed);
     try {
       for (let i = 0; i < outputs.length; i++) this.deliver(outputs[i], seeds[i]);
       for (const node of order) this.step(node);
+      for (const [t, g] of this.sums) {
+        const hooked = t.node === null && t.hooks ? this.callHooks(t.hooks, g) : g;
+        this.sums.set(t, hooked);
+        if (!this.wanted) accumulate(t, hooked, this.options.createGraph);
+      }
+      for (const t of this.wanted ?? []) {
+        const g = this.sums.get(t);
+        // The scope of this pass ends before the results leave it.
+        if (g) this.sums.set(t, this.single(g));
+      }
+    } catch (error) {
+      for (const g of this.sums.values()) drop(g);
+      this.sums.clear();
+      throw error;
     } finally {
       for (const dys of this.gradients.values()) for (const g of dys) if (g) drop(g);
-      closeScope(scope);
+      for (const seed of seeds) drop(seed);
+      closeScope(scope, this.options.createGraph);
       for (const node of order) node.release();
-      if (this.wanted) for (const g of this.wanted.values()) if (g) adopt(g);
     }
-    return this.options.inputs?.map((t) => this.wanted!.get(t)!) ?? [];
+    if (!this.wanted) {
+      for (const g of this.sums.values()) drop(g);
+      return [];
+    }
+    for (const g of this.sums.values()) adopt(g);
+    return this.options.inputs!.map((t) => this.sums.get(t) ?? null);
+  }
+
+  /** Swaps a reference for one on a tensor that no user and no other result has. */
+  private single(g: Tensor): Tensor {
+    if (!g.kept && g.storage.tensors === 1 && g.refs === 1 && g.disposed && isDense(g)) return g;
+    const copy = g.clone();
+    retain(copy);
+    drop(g);
+    return copy;
   }
 
   /** The nodes to visit, last one first. */
   private order(outputs: readonly Tensor[]): TapeNode[] {
     const seen = new Set<TapeNode>();
-    const stack: TapeNode[] = [];
+    const nodes: TapeNode[] = [];
     const push = (t: Tensor) => {
       if (t.node && !seen.has(t.node)) {
         seen.add(t.node);
-        stack.push(t.node);
+        nodes.push(t.node);
       }
     };
     outputs.forEach(push);
-    while (stack.length > 0) for (const t of stack.pop()!.inputs) push(t);
-    const nodes = [...seen].sort((a, b) => b.sequence - a.sequence);
-    if (!this.wanted) return nodes;
+    for (let i = 0; i < nodes.length; i++) nodes[i].inputs.forEach(push);
+    nodes.sort((a, b) => b.sequence - a.sequence);
+    if (!this.wanted) {
+      // Said before any leaf got a part of its gradient.
+      for (const node of nodes) if (node.backward === null) this.refuseFreed(node);
+      return nodes;
+    }
     // Only nodes on a way to a wanted tensor.
     const useful = new Set<TapeNode>();
     for (let i = nodes.length - 1; i >= 0; i--) {
       const node = nodes[i];
       if (node.inputs.some((t) => this.wanted!.has(t) || (t.node && useful.has(t.node)))) useful.add(node);
+      else if (node.backward !== null) this.passive.add(node);
     }
     // A node whose inputs were freed is kept: visiting it throws the error that says so.
-    return nodes.filter((node) => useful.has(node) || node.backward === null);
+    return nodes.filter((node) => useful.has(node) || node.backward === null || this.captures.has(node));
+  }
+
+  private refuseFreed(node: TapeNode): never {
+    throw new AutogradError(`the graph behind ${node.op} was freed by an earlier backward pass`, {
+      op: this.options.op,
+      hint: "pass { retainGraph: true } to the first pass, or compute the forward again",
+    });
   }
 
   private step(node: TapeNode): void {
     const dys = this.gradients.get(node);
-    if (!dys) return;
-    if (node.backward === null) {
-      throw new AutogradError(`the graph behind ${node.op} was freed by an earlier backward pass`, {
-        op: this.options.op,
-        hint: "pass { retainGraph: true } to the first pass, or compute the forward again",
-      });
+    if (!dys) {
+      // Its outputs were not used, or a rule had no gradient for them.
+      if (!this.wanted && !this.options.retainGraph) node.free();
+      return;
     }
+    this.finishOutputs(node, dys);
+    if (node.backward === null) {
+      if (this.captures.has(node)) return this.leave(node, dys);
+      this.refuseFreed(node);
+    }
+    if (this.passive.has(node)) return this.leave(node, dys);
     for (let i = 0; i < node.saved.length; i++) {
       if (node.saved[i].storage.version !== node.versions[i]) {
         throw new AutogradError(
@@ -278,7 +335,6 @@ class Pass {
         );
       }
     }
-    this.callHooks(node, dys);
     const scope = openScope();
     try {
       const dxs = node.backward(dys.find((g) => g !== null)!, dys);
@@ -295,40 +351,66 @@ class Pass {
         this.deliver(inputs[i], dx);
       }
     } finally {
-      closeScope(scope);
+      // What is retained by then is held by this pass, or saved by the tape of a recorded pass.
+      closeScope(scope, this.options.createGraph);
     }
-    this.gradients.delete(node);
-    for (const g of dys) if (g) drop(g);
+    this.leave(node, dys);
     if (!this.options.retainGraph) node.free();
   }
 
-  private callHooks(node: TapeNode, dys: (Tensor | null)[]): void {
+  private leave(node: TapeNode, dys: (Tensor | null)[]): void {
+    this.gradients.delete(node);
+    for (const g of dys) if (g) drop(g);
+  }
+
+  /** Once the gradients of a node's outputs are complete: hooks, retained gradients, and results of grad(). */
+  private finishOutputs(node: TapeNode, dys: (Tensor | null)[]): void {
+    const captured = this.captures.get(node);
+    if (!node.hooks && !node.retained && !captured) return;
     for (let i = 0; i < dys.length; i++) {
       const g = dys[i];
       if (!g) continue;
       const hooks = node.hooks?.get(i);
-      if (hooks) {
-        const replaced = applyHooks(hooks, g);
-        if (replaced !== g) {
-          retain(replaced);
-          drop(g);
-          dys[i] = replaced;
-        }
-      }
+      if (hooks) dys[i] = this.callHooks(hooks, g);
       const kept = node.retained?.get(i);
       if (kept) accumulate(kept, dys[i]!, this.options.createGraph);
     }
+    for (const t of captured ?? []) {
+      const g = dys[t.outputIndex];
+      if (!g) continue;
+      retain(g);
+      this.sums.set(t, g);
+    }
   }
 
-  /** Hands a gradient to a tensor: to its node, to the caller who wants it, or to a leaf. */
-  private deliver(t: Tensor, g: Tensor): void {
-    if (this.wanted?.has(t)) {
-      const before = this.wanted.get(t);
-      const sum = before ? before.add(g) : own(g);
-      retain(sum); // until run() hands it to the caller's scope
-      if (before) drop(before);
-      this.wanted.set(t, sum);
+  /** Passes a gradient through hooks, with the reference on it. */
+  private callHooks(hooks: Set<GradientHook>, g: Tensor): Tensor {
+    for (const hook of hooks) {
+      const scope = openScope();
+      try {
+        let replaced: unknown = hook(g);
+        if (replaced === undefined || replaced === null || replaced === g) continue;
+        const r = checkTensor("registerHook", "the result of the hook", replaced);
+        if (!sameShape(r.shape, g.shape) || r.dtype !== g.dtype) {
+          throw new AutogradError(
+            `a hook returned ${showShape(r.shape)} ${r.dtype} for a gradient of ${showShape(g.shape)} ${g.dtype}`,
+            { op: "registerHook" },
+          );
+        }
+        // A tensor that the hook did not make belongs to somebody else.
+        replaced = madeInScope(r) && !r.disposed && !r.kept ? r : r.clone();
+        retain(replaced as Tensor);
+        drop(g);
+        g = replaced as Tensor;
+      } finally {
+        closeScope(scope);
+      }
     }
+    return g;
+  }
+
+  /** Hands a gradient to a tensor: to its node, to a leaf, or to the sum that is kept for it. */
+  private deliver(t: Tensor, g: Tensor): void {
     if (t.node) {
       let dys = this.gradients.get(t.node);
       if (!dys) {
@@ -340,15 +422,16 @@ class Pass {
       retain(sum);
       if (before) drop(before);
       dys[t.outputIndex] = sum;
+    } else if (this.wanted ? this.wanted.has(t) : t.hooks && t.hooks.size > 0) {
+      const before = this.sums.get(t);
+      const sum = before ? before.add(g) : g;
+      retain(sum);
+      if (before) drop(before);
+      this.sums.set(t, sum);
     } else if (!this.wanted && t.requiresGrad) {
-      accumulate(t, t.hooks ? applyHooks(t.hooks, g) : g, this.options.createGraph);
+      accumulate(t, g, this.options.createGraph);
     }
   }
-}
-
-function applyHooks(hooks: Set<GradientHook>, g: Tensor): Tensor {
-  for (const hook of hooks) g = hook(g) ?? g;
-  return g;
 }
 
 /** True if nobody else can see the memory of `g`. */
@@ -356,9 +439,13 @@ function isSoleOwner(g: Tensor): boolean {
   return g.refs === 1 && g.storage.tensors === 1;
 }
 
-/** `g`, or a copy if others hold it too, as a tensor that may outlive the pass. */
+function isDense(g: Tensor): boolean {
+  return stridesAreContiguous(g.shape, g.strides) || stridesAreDense(g.shape, g.strides);
+}
+
+/** `g`, or a copy if others hold it too or elements share memory, as a tensor that may outlive the pass. */
 function own(g: Tensor): Tensor {
-  if (!isSoleOwner(g) || g.kept) return g.clone();
+  if (!isSoleOwner(g) || g.kept || !isDense(g)) return g.clone();
   if (g.disposed) {
     // The scope of its rule is closed, and rules since then passed it on as it is: only this pass holds it.
     g.disposed = false;
@@ -369,13 +456,9 @@ function own(g: Tensor): Tensor {
 
 function accumulate(leaf: Tensor, g: Tensor, createGraph: boolean): void {
   const before = leaf.grad;
-  if (createGraph) {
-    leaf.grad = keepFor(leaf, before ? before.add(g) : own(g));
-    return;
-  }
-  if (before === null) {
+  if (before === null || before.id === 0) {
     leaf.grad = keepFor(leaf, own(g));
-  } else if (isSoleOwner(before) && !before.requiresGrad) {
+  } else if (!createGraph && isSoleOwner(before) && !before.requiresGrad) {
     before.add_(g);
   } else {
     leaf.grad = keepFor(leaf, before.add(g));

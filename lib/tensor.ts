@@ -3,7 +3,7 @@
 import type { Device } from "./device.js";
 import { type DType, dtypeCode, type TypedArray, typedArrayOf } from "./dtype.js";
 import { ArgumentError, AutogradError, DisposedError, ShapeError } from "./errors.js";
-import { dispose, track, watch } from "./memory.js";
+import { dispose, track, watchInstead } from "./memory.js";
 import { native } from "./native.js";
 import { formatTensor } from "./print.js";
 import { contiguousStrides, numelOf, type Shape, sameShape, showShape } from "./shape.js";
@@ -45,6 +45,7 @@ export class Tensor {
   /** @internal */ disposed = false;
   /** @internal */ kept = false;
   /** @internal */ watched = false;
+  /** @internal */ lastGradient: Tensor | null = null;
   /** @internal */ gradientId: { id: number } | null = null;
   /** @internal */ hooks: Set<GradientHook> | null = null;
 
@@ -349,5 +350,5 @@ export function adoptMemory(t: Tensor, source: Tensor): void {
   });
   source.id = 0;
   source.disposed = true;
-  watch(t);
+  watchInstead(t, source);
 }

@@ -14,7 +14,7 @@ import { kernels } from "../native.js";
 import { channelsLastStrides, type Shape, sameShape, showShape } from "../shape.js";
 import { isGradEnabled, noGrad, record } from "../tape.js";
 import { allocate, type Tensor } from "../tensor.js";
-import { add_ } from "./arithmetic.js";
+import { add_ } from "./inplace.js";
 import { sum } from "./reduce.js";
 import { reshape } from "./view.js";
 

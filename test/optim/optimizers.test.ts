@@ -7,10 +7,12 @@ import { expectError } from "../support/op-suite.js";
 import { Rng } from "../support/rng.js";
 import { tolerances } from "../support/tolerances.js";
 
-interface Reference {
-  /** Updates p in place from g; state is empty at first. */
-  (p: Float64Array, g: Float64Array, state: { t: number; m?: Float64Array; v?: Float64Array }): void;
-}
+/** Updates p in place from g; state is empty at first. */
+type Reference = (
+  p: Float64Array,
+  g: Float64Array,
+  state: { t: number; m?: Float64Array; v?: Float64Array },
+) => void;
 
 const sgdReference =
   (o: optim.SGDOptions): Reference =>
@@ -111,7 +113,7 @@ describe.each(["float32", "float64"] as const)("%s", (dtype) => {
       });
       if (step === 10) {
         // Whether a learning rate set between steps arrives is tested below; here it must not disturb.
-        optimizer.lr = optimizer.lr;
+        optimizer.lr = optimizer.groups[0].lr;
       }
       optimizer.step();
       optimizer.zeroGrad();

@@ -1,0 +1,196 @@
+// Runs an op body over tensors of one broadcast shape.
+//
+// Each op compiles a single inner loop per element type, over dense memory. An operand that is not dense
+// there (a broadcast one, a number, a transposed view) is copied into a small block in the first-level cache
+// beforehand, so that every case runs vectorised and the code stays small.
+#pragma once
+#include <cstring>
+#include <utility>
+
+#include "cpu/iterator.h"
+#include "shared/elementwise.h"
+
+namespace gt::cpu {
+
+namespace {
+
+// y[i] = op(x[0][i], x[1][i], …) for n elements.
+using Loop = void (*)(const void* op, void* y, const void* const* x, int64_t n) noexcept;
+
+template <class F, class Y, class... X>
+[[gnu::always_inline]] inline void dense(const F f, Y* y, int64_t n, const X*... x) {
+  // An operand is either y itself, element for element, or apart from it: TypeScript copies what overlaps
+  // otherwise.
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; i++) y[i] = f(x[i]...);
+}
+
+template <class F, class Y, class... X>
+static void loop(const void* op, void* y, const void* const* x, int64_t n) noexcept {
+  [&]<size_t... I>(std::index_sequence<I...>) __attribute__((always_inline)) {
+    dense(*static_cast<const F*>(op), static_cast<Y*>(y), n, static_cast<const X*>(x[I])...);
+  }
+  (std::index_sequence_for<X...>{});
+}
+
+// A number as an operand without dimensions.
+struct Scalar : Tensor {
+  int64_t bits = 0;
+  Scalar(double value, Dtype type) {
+    const bool fits = value >= -9223372036854775808.0 && value < 9223372036854775808.0;
+    const int64_t integer = fits ? static_cast<int64_t>(value) : INT64_MIN;
+    switch (type) {
+      case Dtype::f32:
+        put(static_cast<float>(value));
+        break;
+      case Dtype::f64:
+        put(value);
+        break;
+      case Dtype::i32:
+        put(static_cast<int32_t>(integer));
+        break;
+      case Dtype::i64:
+        put(integer);
+        break;
+      case Dtype::u8:
+        put(static_cast<uint8_t>(integer));
+        break;
+      case Dtype::boolean:
+        put(value != 0);
+        break;
+    }
+    raw = &bits;
+    dtype = type;
+  }
+  Scalar(const Scalar&) = delete;
+
+ private:
+  template <class T>
+  void put(T value) {
+    std::memcpy(&bits, &value, sizeof value);
+  }
+};
+
+constexpr int64_t kBlock = 512;
+
+template <class T>
+static void strided_copy(void* to, int64_t to_stride, const void* from, int64_t from_stride, int64_t n) {
+  T* y = static_cast<T*>(to);
+  const T* x = static_cast<const T*>(from);
+  for (int64_t i = 0; i < n; i++) y[i * to_stride] = x[i * from_stride];
+}
+
+inline void strided_copy(size_t size, void* to, int64_t to_stride, const void* from, int64_t from_stride,
+                         int64_t n) {
+  if (size == 4)
+    strided_copy<uint32_t>(to, to_stride, from, from_stride, n);
+  else if (size == 8)
+    strided_copy<uint64_t>(to, to_stride, from, from_stride, n);
+  else
+    strided_copy<uint8_t>(to, to_stride, from, from_stride, n);
+}
+
+template <int N>
+[[gnu::noinline]] static void run_loop(const char* name, Loop loop, const void* op,
+                                       const Tensor* const (&operands)[N]) {
+  const Iterator<N> it = make_iterator(name, operands);
+  const int inner = it.rank - 1;
+  const int64_t row = it.shape[inner];
+  size_t size[N];
+  bool direct[N], all_direct = true;
+  for (int k = 0; k < N; k++) {
+    size[k] = dtype_size(operands[k]->dtype);
+    direct[k] = it.strides[k][inner] == 1 || row == 1;
+    all_direct = all_direct && direct[k];
+  }
+  parallel_for(it.numel, it.numel, 64, [&](int64_t begin, int64_t end, int) {
+    alignas(64) char block[N][kBlock * 8];
+    const char* filled[N] = {};  // the broadcast element that a block is full of
+    int64_t index[kMaxRank] = {};
+    for (int64_t d = inner, rest = begin; d >= 0; rest /= it.shape[d], d--) index[d] = rest % it.shape[d];
+    while (begin < end) {
+      const int64_t n = row - index[inner] < end - begin ? row - index[inner] : end - begin;
+      char* at[N];
+      for (int k = 0; k < N; k++) {
+        int64_t offset = 0;
+        for (int d = 0; d <= inner; d++) offset += index[d] * it.strides[k][d];
+        at[k] = operands[k]->template data<char>() + offset * static_cast<int64_t>(size[k]);
+      }
+      const void* from[N];
+      if (all_direct) {
+        for (int k = 1; k < N; k++) from[k] = at[k];
+        loop(op, at[0], from + 1, n);
+      } else {
+        for (int64_t i = 0; i < n; i += kBlock) {
+          const int64_t m = n - i < kBlock ? n - i : kBlock;
+          for (int k = 1; k < N; k++) {
+            const int64_t stride = it.strides[k][inner];
+            char* const here = at[k] + i * stride * static_cast<int64_t>(size[k]);
+            from[k] = direct[k] ? here : block[k];
+            if (direct[k] || (stride == 0 && filled[k] == here)) continue;
+            strided_copy(size[k], block[k], 1, here, stride, stride == 0 ? (row < kBlock ? row : kBlock) : m);
+            if (stride == 0) filled[k] = here;
+          }
+          const int64_t stride = it.strides[0][inner];
+          char* const here = at[0] + i * stride * static_cast<int64_t>(size[0]);
+          loop(op, direct[0] ? here : block[0], from + 1, m);
+          if (!direct[0]) strided_copy(size[0], here, stride, block[0], 1, m);
+        }
+      }
+      begin += n;
+      index[inner] += n;
+      for (int d = inner; d > 0 && index[d] == it.shape[d]; d--) {
+        index[d] = 0;
+        index[d - 1]++;
+      }
+    }
+  });
+}
+
+// y = F<T>(x), with T the dtype of x and y; `params` go into the functor.
+template <template <class> class F, class T, class... Params>
+inline void unary_as(const char* name, const Tensor& x, const Tensor& y, Params... params) {
+  check_dtype(name, "y", y, x.dtype);
+  const F<T> f{static_cast<T>(params)...};
+  run_loop<2>(name, loop<F<T>, T, T>, &f, {&y, &x});
+}
+
+template <template <class> class F, class... Params>
+inline void unary_float(const char* name, const Tensor& x, const Tensor& y, Params... params) {
+  dispatch_float(name, x, [&]<class T>(T*) { unary_as<F, T>(name, x, y, params...); });
+}
+
+template <template <class> class F, class... Params>
+inline void unary_numeric(const char* name, const Tensor& x, const Tensor& y, Params... params) {
+  dispatch_numeric(name, x, [&]<class T>(T*) { unary_as<F, T>(name, x, y, params...); });
+}
+
+template <template <class> class F, class T, class... Params>
+inline void binary_as(const char* name, const Tensor& a, const Tensor& b, const Tensor& y, Params... params) {
+  check_dtype(name, "a", a, y.dtype);
+  check_dtype(name, "b", b, y.dtype);
+  const F<T> f{static_cast<T>(params)...};
+  run_loop<3>(name, loop<F<T>, T, T, T>, &f, {&y, &a, &b});
+}
+
+template <template <class> class F, class... Params>
+inline void binary_float(const char* name, const Tensor& a, const Tensor& b, const Tensor& y,
+                         Params... params) {
+  dispatch_float(name, y, [&]<class T>(T*) { binary_as<F, T>(name, a, b, y, params...); });
+}
+
+template <template <class> class F, class... Params>
+inline void binary_numeric(const char* name, const Tensor& a, const Tensor& b, const Tensor& y,
+                           Params... params) {
+  dispatch_numeric(name, y, [&]<class T>(T*) { binary_as<F, T>(name, a, b, y, params...); });
+}
+
+template <template <class> class F, class... Params>
+inline void binary_all(const char* name, const Tensor& a, const Tensor& b, const Tensor& y,
+                       Params... params) {
+  dispatch_all(y.dtype, [&]<class T>(T*) { binary_as<F, T>(name, a, b, y, params...); });
+}
+
+}  // namespace
+
+}  // namespace gt::cpu

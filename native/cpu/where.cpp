@@ -1,0 +1,28 @@
+// Choosing between two operands, each a tensor or, if absent, a number.
+#include "core/kernel.h"
+#include "cpu/elementwise.h"
+
+namespace gt::cpu {
+
+// Only the size of the elements matters.
+KERNEL(where, (In condition, OptIn a, double a_value, OptIn b, double b_value, Out y)) {
+  check_dtype("where", "condition", *condition, Dtype::boolean);
+  if (a) check_dtype("where", "a", *a, y->dtype);
+  if (b) check_dtype("where", "b", *b, y->dtype);
+  const Scalar sa(a_value, y->dtype), sb(b_value, y->dtype);
+  const Tensor* const operands[4] = {&*y, &*condition, a ? &*a : &sa, b ? &*b : &sb};
+  const auto run = [&]<class T>(T) {
+    const Choose<T> f;
+    run_loop<4>("where", loop<Choose<T>, T, bool, T, T>, &f, operands);
+  };
+  switch (dtype_size(y->dtype)) {
+    case 4:
+      return run(uint32_t{});
+    case 8:
+      return run(uint64_t{});
+    default:
+      return run(uint8_t{});
+  }
+}
+
+}  // namespace gt::cpu
