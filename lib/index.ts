@@ -161,5 +161,7 @@ export { type AvgPoolOptions, avgPool1d, avgPool2d, avgPool3d } from "./ops/pool
 export { adaptiveAvgPool1d, adaptiveAvgPool2d, adaptiveAvgPool3d } from "./ops/pool.js";
 export { adaptiveMaxPool1d, adaptiveMaxPool2d, adaptiveMaxPool3d } from "./ops/pool.js";
 export { type MaxPoolOptions, maxPool1d, maxPool2d, maxPool3d } from "./ops/pool.js";
+export { groupNorm, type InstanceNormOptions, instanceNorm } from "./ops/norm.js";
+export { layerNorm, type NormOptions, rmsNorm } from "./ops/norm.js";
 export { enableGrad, isGradEnabled, noGrad } from "./tape.js";
 export { type NestedArray, Tensor } from "./tensor.js";

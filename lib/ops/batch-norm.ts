@@ -17,7 +17,7 @@ export interface BatchNormOptions {
   eps?: number;
 }
 
-type OptionalTensor = Tensor | null | undefined;
+export type OptionalTensor = Tensor | null | undefined;
 
 /**
  * Normalises every channel over the batch and all positions:
@@ -186,7 +186,7 @@ function normalize(
   return y;
 }
 
-function checkChannelTensor(op: string, argument: string, t: OptionalTensor, x: Tensor): void {
+export function checkChannelTensor(op: string, argument: string, t: OptionalTensor, x: Tensor): void {
   if (t === null || t === undefined) return;
   checkFloatTensor(op, argument, t);
   checkSameDtype(op, ["x", argument], x, t);

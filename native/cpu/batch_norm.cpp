@@ -11,38 +11,6 @@
 namespace gt::cpu {
 namespace {
 
-struct Matrix {
-  int64_t rows = 0;
-  int64_t channels = 0;
-};
-
-Matrix check_matrix(const char* op, const char* arg, const Tensor& t) {
-  check_rank(op, arg, t, 2, 5);
-  if (t.rank == 2)
-    check_contiguous(op, arg, t);
-  else
-    check_channels_last(op, arg, t);
-  const int64_t channels = t.shape[1];
-  return {channels > 0 ? t.numel / channels : 0, channels};
-}
-
-void check_like(const char* op, const char* arg, const Tensor& t, const Tensor& x) {
-  check_same_shape(op, t, x);
-  check_dtype(op, arg, t, x.dtype);
-  check_matrix(op, arg, t);
-}
-
-void check_channels(const char* op, const char* arg, const Tensor& t, const Tensor& x) {
-  check_dtype(op, arg, t, x.dtype);
-  check_shape(op, arg, t, 1, &x.shape[1]);
-}
-
-// Element c of a vector of any stride.
-template <class T>
-GT_INLINE T& at(const Tensor& t, int64_t c) {
-  return t.data<T>()[c * t.strides[0]];
-}
-
 // scale = weight / sqrt(variance + eps) and shift = bias - mean · scale, spread over lanes.
 template <class T>
 void spread_affine(const Tensor& mean, const Tensor& variance, OptIn weight, OptIn bias, double eps,
@@ -54,129 +22,8 @@ void spread_affine(const Tensor& mean, const Tensor& variance, OptIn weight, Opt
     scale[c] = static_cast<T>(s);
     shift[c] = static_cast<T>(b - static_cast<double>(at<T>(mean, c)) * s);
   }
-  for (int64_t i = fold.channels; i < fold.lanes; i++) {
-    scale[i] = scale[i - fold.channels];
-    shift[i] = shift[i - fold.channels];
-  }
-}
-
-template <bool Relu, bool Add, class T>
-void apply_rows(const T* x, const T* addend, T* y, int64_t count, int64_t lanes, const T* __restrict scale,
-                const T* __restrict shift) {
-  for (int64_t at = 0; at < count; at += lanes) {
-    const int64_t n = count - at < lanes ? count - at : lanes;
-    const T* __restrict from = x + at;
-    const T* __restrict plus = addend + at;
-    T* __restrict to = y + at;
-    for (int64_t i = 0; i < n; i++) {
-      T v = from[i] * scale[i] + shift[i];
-      if constexpr (Add) v += plus[i];
-      if constexpr (Relu) v = v < 0 ? T{0} : v;  // keeps NaN
-      to[i] = v;
-    }
-  }
-}
-
-// Where the ReLU let the gradient pass: nowhere fused, where x · scale + shift > 0, or where y > 0. The first
-// of the latter two reads one tensor less; the other is needed when something was added.
-enum class Mask { none, from_x, from_y };
-
-template <Mask M, class T>
-GT_INLINE T masked(T dy, T x, T y, T scale, T shift) {
-  if constexpr (M == Mask::from_x)
-    return keep_if(x * scale + shift > 0, dy);
-  else if constexpr (M == Mask::from_y)
-    return keep_if(y > 0, dy);
-  else
-    return dy;
-}
-
-// Lanes of per-channel values that the backward passes read.
-template <class T>
-struct Coefficients {
-  T *mean, *scale, *shift, *b, *d;
-};
-
-// sum += g and product += g · (x - mean), where g is dy behind the ReLU.
-template <Mask M, class T>
-void add_products(const T* dy, const T* x, const T* y, int64_t count, int64_t lanes, const Coefficients<T>& k,
-                  T* __restrict sum, T* __restrict product) {
-  const T* __restrict mean = k.mean;
-  const T* __restrict scale = k.scale;
-  const T* __restrict shift = k.shift;
-  int64_t at = 0;
-  for (; at + 2 * lanes <= count; at += 2 * lanes) {
-    const T* __restrict g0 = dy + at, * __restrict g1 = g0 + lanes;
-    const T* __restrict x0 = x + at, * __restrict x1 = x0 + lanes;
-    const T* __restrict y0 = y + at, * __restrict y1 = y0 + lanes;
-    for (int64_t i = 0; i < lanes; i++) {
-      T ya{}, yb{};
-      if constexpr (M == Mask::from_y) {
-        ya = y0[i];
-        yb = y1[i];
-      }
-      const T a = masked<M>(g0[i], x0[i], ya, scale[i], shift[i]);
-      const T b = masked<M>(g1[i], x1[i], yb, scale[i], shift[i]);
-      sum[i] += a + b;
-      product[i] += a * (x0[i] - mean[i]) + b * (x1[i] - mean[i]);
-    }
-  }
-  while (at < count) {
-    const int64_t n = count - at < lanes ? count - at : lanes;
-    for (int64_t i = 0; i < n; i++) {
-      T v{};
-      if constexpr (M == Mask::from_y) v = y[at + i];
-      const T a = masked<M>(dy[at + i], x[at + i], v, scale[i], shift[i]);
-      sum[i] += a;
-      product[i] += a * (x[at + i] - mean[i]);
-    }
-    at += n;
-  }
-}
-
-// dx = scale · g + b · (x - mean) + d in training, scale · g otherwise; daddend = g.
-template <Mask M, bool Training, class T>
-void write_dx(const T* dy, const T* x, const T* y, T* dx, T* daddend, int64_t count, int64_t lanes,
-              const Coefficients<T>& k) {
-  const T* __restrict mean = k.mean;
-  const T* __restrict scale = k.scale;
-  const T* __restrict shift = k.shift;
-  const T* __restrict b = k.b;
-  const T* __restrict d = k.d;
-  for (int64_t at = 0; at < count; at += lanes) {
-    const int64_t n = count - at < lanes ? count - at : lanes;
-    const T* __restrict g0 = dy + at;
-    const T* __restrict x0 = x + at;
-    const T* __restrict y0 = y + at;
-    const auto gradient = [&](int64_t i) {
-      T v{}, u{};
-      if constexpr (M == Mask::from_x) u = x0[i];
-      if constexpr (M == Mask::from_y) v = y0[i];
-      return masked<M>(g0[i], u, v, scale[i], shift[i]);
-    };
-    if (dx) {
-      T* __restrict to = dx + at;
-      for (int64_t i = 0; i < n; i++) {
-        T v = scale[i] * gradient(i);
-        if constexpr (Training) v += b[i] * (x0[i] - mean[i]) + d[i];
-        to[i] = v;
-      }
-    }
-    if (daddend) {
-      T* __restrict to = daddend + at;
-      for (int64_t i = 0; i < n; i++) to[i] = gradient(i);
-    }
-  }
-}
-
-template <class Body>
-void dispatch_mask(bool relu, bool has_y, const Body& body) {
-  if (!relu)
-    body(std::integral_constant<Mask, Mask::none>{});
-  else if (has_y)
-    body(std::integral_constant<Mask, Mask::from_y>{});
-  else
-    body(std::integral_constant<Mask, Mask::from_x>{});
+  repeat(scale, fold);
+  repeat(shift, fold);
 }
 
 }  // namespace
@@ -322,19 +169,7 @@ KERNEL(batch_norm_backward,
     if (dweight || dbias || (dx && training)) {
       dispatch_mask(relu, static_cast<bool>(y), [&]<Mask M>(std::integral_constant<Mask, M>) {
         parallel_for(m.rows, x->numel, 1, [&](int64_t begin, int64_t end, int thread) {
-          T* const sum = work[thread];
-          T* const product = sum + lanes;
-          double* const total = totals[thread];
-          for (int64_t row = begin; row < end; row += kBlock * fold.times) {
-            const int64_t n = end - row < kBlock * fold.times ? end - row : kBlock * fold.times;
-            const int64_t at = row * channels;
-            clear(sum, 2 * lanes);
-            add_products<M>(gp + at, xp + at, yp + at, n * channels, lanes, k, sum, product);
-            fold_lanes(sum, fold);
-            fold_lanes(product, fold);
-            for (int64_t c = 0; c < channels; c++) total[c] += sum[c];
-            for (int64_t c = 0; c < channels; c++) total[channels + c] += product[c];
-          }
+          sum_products<M>(gp, xp, yp, begin, end, fold, k, work[thread], totals[thread]);
         });
       });
       const double count = static_cast<double>(m.rows > 0 ? m.rows : 1);
@@ -351,10 +186,8 @@ KERNEL(batch_norm_backward,
         k.b[c] = static_cast<T>(-scale * product / var / count);
         k.d[c] = static_cast<T>(-scale * sum / count);
       }
-      for (int64_t i = channels; i < lanes; i++) {
-        k.b[i] = k.b[i - channels];
-        k.d[i] = k.d[i - channels];
-      }
+      repeat(k.b, fold);
+      repeat(k.d, fold);
     }
     if (!dx && !daddend) return;
     T* const to = dx ? dx->data<T>() : nullptr;

@@ -57,6 +57,28 @@ GT_INLINE void for_vectors(int64_t channels, const Body& body) {
   }
 }
 
+// The sum of f(0)…f(n - 1), in several partial sums; f.operator()<N>(i) gives N terms from i on as a vector.
+template <class T, class F>
+GT_INLINE T sum_of(int64_t n, const F& f) {
+  constexpr int N = kVectorBytes / sizeof(T);
+  Vec<T, N> a{}, b{};
+  int64_t i = 0;
+  for (; i + 2 * N <= n; i += 2 * N) {
+    a += f.template operator()<N>(i);
+    b += f.template operator()<N>(i + N);
+  }
+  a += b;
+  for (; i + N <= n; i += N) a += f.template operator()<N>(i);
+  T lanes[N];
+  store(lanes, a);
+  for (int half = N / 2; half > 0; half /= 2) {
+    for (int j = 0; j < half; j++) lanes[j] += lanes[j + half];
+  }
+  T total = lanes[0];
+  for (; i < n; i++) total += f.template operator()<1>(i)[0];
+  return total;
+}
+
 }  // namespace
 
 }  // namespace gt::cpu
