@@ -109,7 +109,10 @@ export {
   uniform_,
 } from "./ops/random.js";
 export { type PadOptions, pad } from "./ops/pad.js";
-export { mean, type ReduceOptions, sum } from "./ops/reduce.js";
+export { all, any, type ArgOptions, argmax, argmin, logSumExp } from "./ops/reduce.js";
+export { max, mean, min, norm, prod, type VectorNormOptions } from "./ops/reduce.js";
+export { type ReduceOptions, std, sum, type VarianceOptions, variance } from "./ops/reduce.js";
+export { logSoftmax, type SoftmaxOptions, softmax } from "./ops/softmax.js";
 export {
   abs,
   acos,

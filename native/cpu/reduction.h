@@ -110,6 +110,42 @@ inline Offsets offsets_at(const Axis* axes, int rank, int64_t flat) {
   return o;
 }
 
+// All n terms combined, in vectors; op.identity() if there are none. Meant for up to a few thousand of them.
+template <class A, class Op>
+GT_INLINE A fold(const Op& op, const A* p, int64_t n) {
+  typedef A V __attribute__((vector_size(64), aligned(alignof(A)), may_alias));
+  constexpr int64_t L = 64 / sizeof(A);
+  A total = op.identity();
+  int64_t i = 0;
+  if (n >= L) {
+    const V* v = reinterpret_cast<const V*>(p);
+    V a = v[0];
+    i = L;
+    if (n >= 4 * L) {
+      V b = v[1], c = v[2], d = v[3];
+      for (i = 4 * L; i + 4 * L <= n; i += 4 * L) {
+        v = reinterpret_cast<const V*>(p + i);
+        op.add(a, v[0]);
+        op.add(b, v[1]);
+        op.add(c, v[2]);
+        op.add(d, v[3]);
+      }
+      op.add(a, b);
+      op.add(c, d);
+      op.add(a, c);
+    }
+    for (; i + L <= n; i += L) op.add(a, *reinterpret_cast<const V*>(p + i));
+    A lanes[L];
+    memcpy(lanes, &a, 64);
+    for (int64_t half = L / 2; half > 0; half /= 2) {
+      for (int64_t j = 0; j < half; j++) op.add(lanes[j], lanes[j + half]);
+    }
+    total = lanes[0];
+  }
+  for (; i < n; i++) op.add(total, p[i]);
+  return total;
+}
+
 // What is reduced, for elements X, partial results A, their combination W and results Y:
 //   kMapped            false if A is X and map returns x itself
 //   A map(X x, A m)    the term of one element; m is the centre of its output (0 if there is none)
@@ -140,45 +176,11 @@ struct Reducer {
 
   // ---- rows ----
 
-  [[gnu::always_inline]] A fold(const A* p, int64_t n) const {
-    typedef A V __attribute__((vector_size(64), aligned(alignof(A)), may_alias));
-    constexpr int64_t L = 64 / sizeof(A);
-    A total = op.identity();
-    int64_t i = 0;
-    if (n >= L) {
-      const V* v = reinterpret_cast<const V*>(p);
-      V a = v[0];
-      i = L;
-      if (n >= 4 * L) {
-        V b = v[1], c = v[2], d = v[3];
-        for (i = 4 * L; i + 4 * L <= n; i += 4 * L) {
-          v = reinterpret_cast<const V*>(p + i);
-          op.add(a, v[0]);
-          op.add(b, v[1]);
-          op.add(c, v[2]);
-          op.add(d, v[3]);
-        }
-        op.add(a, b);
-        op.add(c, d);
-        op.add(a, c);
-      }
-      for (; i + L <= n; i += L) op.add(a, *reinterpret_cast<const V*>(p + i));
-      A lanes[L];
-      memcpy(lanes, &a, 64);
-      for (int64_t half = L / 2; half > 0; half /= 2) {
-        for (int64_t j = 0; j < half; j++) op.add(lanes[j], lanes[j + half]);
-      }
-      total = lanes[0];
-    }
-    for (; i < n; i++) op.add(total, p[i]);
-    return total;
-  }
-
   [[gnu::always_inline]] void add_span(W& total, const X* p, int64_t n, int64_t stride, A centre) const {
     if constexpr (!Op::kMapped) {
       if (stride == 1) {
         for (int64_t i = 0; i < n; i += kTerms)
-          op.add(total, static_cast<W>(fold(p + i, n - i < kTerms ? n - i : kTerms)));
+          op.add(total, static_cast<W>(fold(op, p + i, n - i < kTerms ? n - i : kTerms)));
         return;
       }
     }
@@ -190,7 +192,7 @@ struct Reducer {
       } else {
         for (int64_t j = 0; j < count; j++) terms[j] = op.map(p[(i + j) * stride], centre);
       }
-      op.add(total, static_cast<W>(fold(terms, count)));
+      op.add(total, static_cast<W>(fold(op, terms, count)));
     }
   }
 
@@ -360,8 +362,10 @@ struct Reducer {
       }
       return;
     }
-    const bool rows = plan.outputs == 1 || (plan.count > 1 && plan.reduced[plan.reduced_rank - 1].x <
-                                                                  plan.kept[plan.kept_rank - 1].x);
+    // Very short rows are better taken as columns too: many of them side by side.
+    const Axis reduced = plan.reduced[plan.reduced_rank - 1], kept = plan.kept[plan.kept_rank - 1];
+    const bool short_rows = reduced.size < 32 && kept.size >= 64;
+    const bool rows = plan.outputs == 1 || (plan.count > 1 && reduced.x < kept.x && !short_rows);
     if (rows)
       reduce_rows();
     else

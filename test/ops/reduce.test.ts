@@ -1,5 +1,26 @@
 import { describe, expect, it } from "vitest";
-import { mean, type ReduceOptions, sum, type Tensor, tensor, zeros } from "../../lib/index.js";
+import {
+  all,
+  any,
+  argmax,
+  argmin,
+  type DType,
+  logSumExp,
+  max,
+  mean,
+  min,
+  norm,
+  prod,
+  type ReduceOptions,
+  std,
+  sum,
+  type Tensor,
+  tensor,
+  type VarianceOptions,
+  type VectorNormOptions,
+  variance,
+  zeros,
+} from "../../lib/index.js";
 import { eachIndex, type Nd, nd } from "../support/nd.js";
 import { makeTensor, testOp } from "../support/op-suite.js";
 import { Rng } from "../support/rng.js";
@@ -114,6 +135,268 @@ testOp<ReduceOptions | undefined>("mean", {
       message: /mean: x must be float32 or float64, not int32/,
     },
   ],
+});
+
+const product = (v: number[]) => v.reduce((a, b) => a * b, 1);
+
+testOp<ReduceOptions | undefined>("prod", {
+  run: ([x], options) => prod(x, options),
+  reference: ([x], options) => reduced(x, options, product),
+  samples: [
+    { inputs: [[]] },
+    { inputs: [[5]] },
+    { inputs: [[3, 5]], params: { dim: 0 } },
+    { inputs: [[3, 5]], params: { dim: -1, keepdim: true } },
+    { inputs: [[2, 3, 4]], params: { dim: [2, 0] } },
+    { inputs: [[2, 3, 4]], params: { dim: 1 } },
+    { name: "one zero", inputs: [{ shape: [4], values: [2, 0, 3, -1] }] },
+    { name: "zeros", inputs: [{ shape: [2, 3], values: [2, 0, 0, 3, 0.5, -1] }], params: { dim: 1 } },
+    { inputs: [{ shape: [1025], fill: (rng: Rng) => 1 + rng.normal() * 1e-3 }], gradients: false },
+    ...empty,
+  ],
+  // Observed 3e-6 for central differences of products of five.
+  gradientTolerance: { float32: { rtol: 1e-4, atol: 1e-4 } },
+  errors: errors("prod", prod),
+});
+
+testOp<ReduceOptions | undefined>("prod of integers", {
+  run: ([x], options) => prod(x, options),
+  reference: ([x], options) => reduced(x, options, product),
+  samples: [{ inputs: [[7]] }, { inputs: [[2, 3, 2]], params: { dim: 1 } }, ...empty],
+  dtypes: ["int32", "int64", "uint8", "bool"],
+  resultDtype: () => "int64",
+});
+
+const largest = (v: number[]) => v.reduce((a, b) => (b > a || Number.isNaN(b) ? b : a));
+const smallest = (v: number[]) => v.reduce((a, b) => (b < a || Number.isNaN(b) ? b : a));
+const special = [1, Number.NaN, 3, -Infinity, Infinity, 2, -Infinity, -Infinity, -Infinity];
+
+for (const [name, op, choose] of [
+  ["max", max, largest],
+  ["min", min, smallest],
+] as const) {
+  testOp<ReduceOptions | undefined>(name, {
+    run: ([x], options) => op(x, options),
+    reference: ([x], options) => reduced(x, options, choose),
+    samples: [
+      ...shapes,
+      {
+        name: "specials",
+        inputs: [{ shape: [3, 3], values: special }],
+        params: { dim: 1 },
+        gradients: false,
+      },
+    ],
+    errors: [
+      ...errors(name, op),
+      {
+        name: "an empty tensor",
+        run: () => op(zeros([0])),
+        code: "GT_SHAPE",
+        message: `${name}: x has no elements to choose from ([0])`,
+      },
+      {
+        name: "an empty dim",
+        run: () => op(zeros([2, 0]), { dim: 1 }),
+        code: "GT_SHAPE",
+        message: /no elements to choose from/,
+      },
+    ],
+  });
+
+  testOp<ReduceOptions | undefined>(`${name} of integers`, {
+    run: ([x], options) => op(x, options),
+    reference: ([x], options) => reduced(x, options, choose),
+    samples: [
+      { inputs: [[1025]] },
+      { inputs: [[67, 35]], params: { dim: 0 } },
+      { inputs: [[67, 35]], params: { dim: 1 } },
+    ],
+    dtypes: ["int32", "int64", "uint8", "bool"],
+  });
+}
+
+const indexOf = (values: number[], choose: (v: number[]) => number) => {
+  const wanted = choose(values);
+  return values.findIndex((v) => v === wanted || (Number.isNaN(v) && Number.isNaN(wanted)));
+};
+
+for (const [name, op, choose] of [
+  ["argmax", argmax, largest],
+  ["argmin", argmin, smallest],
+] as const) {
+  testOp<{ dim?: number; keepdim?: boolean } | undefined>(name, {
+    run: ([x], options) => op(x, options),
+    reference: ([x], options) => reduced(x, options, (v) => indexOf(v, choose)),
+    samples: [
+      { inputs: [[]] },
+      { inputs: [[]], params: { dim: 0 } },
+      { inputs: [[1025]] },
+      { inputs: [[20003]] },
+      { inputs: [[3, 5]], params: { keepdim: true } },
+      { inputs: [[67, 35]], params: { dim: 1 } },
+      { inputs: [[67, 5]], params: { dim: 1 } },
+      { inputs: [[35, 67]], params: { dim: 0, keepdim: true } },
+      { inputs: [[2, 35, 515]], params: { dim: 1 } },
+      { inputs: [[0, 3]], params: { dim: 1 } },
+      { name: "specials", inputs: [{ shape: [3, 3], values: special }], params: { dim: 1 } },
+      { name: "specials", inputs: [{ shape: [9], values: special }] },
+      { name: "ties", inputs: [{ shape: [2, 3], values: [1, 1, 1, 2, 3, 3] }], params: { dim: 1 } },
+    ].map((s) => ({ ...s, gradients: false })),
+    resultDtype: () => "int64" as DType,
+    errors: [
+      {
+        name: "an empty dim",
+        run: () => op(zeros([2, 0]), { dim: 1 }),
+        code: "GT_SHAPE",
+        message: /no elements to choose from/,
+      },
+      {
+        name: "several dims",
+        run: () => op(zeros([2, 2]), { dim: [0, 1] as never }),
+        code: "GT_INVALID_ARGUMENT",
+        message: /dim must be an integer, not \[0, 1\]/,
+      },
+    ],
+  });
+}
+
+for (const [name, op, truth] of [
+  ["any", any, (v: number[]) => Number(v.some((e) => e !== 0))],
+  ["all", all, (v: number[]) => Number(v.every((e) => e !== 0))],
+] as const) {
+  testOp<ReduceOptions | undefined>(name, {
+    run: ([x], options) => op(x, options),
+    reference: ([x], options) => reduced(x, options, truth),
+    samples: [
+      ...shapes,
+      ...empty,
+      { inputs: [{ shape: [2, 2], values: [0, 0, 0, 1] }], params: { dim: 1 } },
+      { inputs: [{ shape: [2, 2], values: [1, 1, 0, 1] }], params: { dim: 1 } },
+    ].map((s) => ({ ...s, gradients: false })),
+    dtypes: ["float32", "float64", "int32", "int64", "uint8", "bool"],
+    resultDtype: () => "bool",
+    errors: errors(name, op),
+  });
+}
+
+const varianceOf = (v: number[], correction = 1) => {
+  const m = total(v) / v.length;
+  return total(v.map((e) => (e - m) ** 2)) / Math.max(0, v.length - correction);
+};
+const varianceSamples = [
+  { inputs: [[5]] },
+  { inputs: [[1025]], gradients: false },
+  { inputs: [[3, 5]], params: { dim: 0 } },
+  { inputs: [[3, 5]], params: { dim: 1, correction: 0, keepdim: true } },
+  { inputs: [[4, 3, 2, 2]], params: { dim: [0, 2, 3], correction: 2.5 } },
+  { inputs: [[1025, 3]], params: { dim: 0 }, gradients: false },
+  { inputs: [[3, 1025]], params: { dim: 1 }, gradients: false },
+  {
+    name: "far from zero",
+    inputs: [{ shape: [1025], fill: (rng: Rng) => 1000 + rng.integer(-3, 4) }],
+    gradients: false,
+  },
+  { inputs: [[1]], gradients: false },
+  { inputs: [[2, 0]], params: { dim: 1 }, gradients: false },
+];
+
+for (const [name, op, root] of [
+  ["var", variance, false],
+  ["std", std, true],
+] as const) {
+  testOp<VarianceOptions | undefined>(name, {
+    run: ([x], options) => op(x, options),
+    reference: ([x], options) =>
+      reduced(x, options, (v) =>
+        root ? Math.sqrt(varianceOf(v, options?.correction)) : varianceOf(v, options?.correction),
+      ),
+    samples: varianceSamples,
+    errors: [
+      ...errors(name, op),
+      {
+        name: "a correction that is no number",
+        run: () => op(zeros([2]), { correction: Number.NaN }),
+        code: "GT_INVALID_ARGUMENT",
+        message: /correction must be a number/,
+      },
+      {
+        name: "integers",
+        run: () => op(tensor([1, 2], { dtype: "int32" })),
+        code: "GT_DTYPE",
+        message: /must be float32 or float64, not int32/,
+      },
+    ],
+  });
+}
+
+const logSumExpOf = (v: number[]) => {
+  const m = v.length > 0 ? largest(v) : -Infinity;
+  return Number.isFinite(m) ? m + Math.log(total(v.map((e) => Math.exp(e - m)))) : m;
+};
+testOp<ReduceOptions | undefined>("logSumExp", {
+  run: ([x], options) => logSumExp(x, options),
+  reference: ([x], options) => reduced(x, options, logSumExpOf),
+  samples: [
+    ...shapes,
+    ...empty,
+    { name: "specials", inputs: [{ shape: [3, 3], values: special }], params: { dim: 1 }, gradients: false },
+    { name: "large", inputs: [{ shape: [3], values: [100, 101, 99] }] },
+    { name: "small", inputs: [{ shape: [3], values: [-200, -201, -202] }] },
+  ],
+  errors: errors("logSumExp", logSumExp),
+});
+
+const norms: Record<string, (v: number[]) => number> = {
+  0: (v) => v.filter((e) => e !== 0).length,
+  1: (v) => total(v.map(Math.abs)),
+  2: (v) => Math.sqrt(total(v.map((e) => e * e))),
+  Infinity: (v) => Math.max(0, ...v.map(Math.abs)),
+};
+for (const p of [0, 1, 2, Infinity]) {
+  testOp<ReduceOptions | undefined>(`norm with p ${p}`, {
+    run: ([x], options) => norm(x, { ...options, p }),
+    reference: ([x], options) => reduced(x, options, norms[p]),
+    samples: [...shapes, ...empty],
+    tolerance: { float32: { rtol: 2e-6, atol: 1e-5 } },
+  });
+}
+testOp<VectorNormOptions | undefined>("norm", {
+  run: ([x], options) => norm(x, options),
+  reference: ([x], options) => reduced(x, options, norms[2]),
+  samples: [{ inputs: [[7]] }],
+  errors: [
+    ...errors("norm", norm),
+    {
+      name: "another p",
+      run: () => norm(zeros([2]), { p: 3 }),
+      code: "GT_INVALID_ARGUMENT",
+      message: "norm: p must be 0, 1, 2 or Infinity, not 3",
+    },
+  ],
+});
+
+describe("gradients at kinks", () => {
+  const gradient = (values: number[], op: (x: Tensor) => Tensor) => {
+    const x = tensor(values).requiresGrad_();
+    op(x).backward();
+    return numbers(x.grad!);
+  };
+  it("of extremes are shared by ties", () => {
+    expect(gradient([1, 3, 3, 2], max)).toEqual([0, 0.5, 0.5, 0]);
+    expect(gradient([1, 1, 3, 1], min)).toEqual([
+      Math.fround(1 / 3),
+      Math.fround(1 / 3),
+      0,
+      Math.fround(1 / 3),
+    ]);
+    expect(gradient([-3, 1, 3], (x) => norm(x, { p: Infinity }))).toEqual([-0.5, 0, 0.5]);
+  });
+  it("of norm, std and logSumExp are 0 where they are not defined", () => {
+    expect(gradient([0, 0], (x) => norm(x))).toEqual([0, 0]);
+    expect(gradient([2, 2], (x) => std(x))).toEqual([0, 0]);
+    expect(gradient([-Infinity, -Infinity], (x) => logSumExp(x))).toEqual([0, 0]);
+  });
 });
 
 describe("sum", () => {
