@@ -377,7 +377,7 @@ napi_value take_buffer(napi_env env, Pending* read) {
   if (napi_create_arraybuffer(env, bytes, &memory, &result) != napi_ok) {
     fail(ErrorCode::out_of_memory, "requested %zu bytes on the host", bytes);
   }
-  std::memcpy(memory, read->buffer, bytes);
+  if (bytes > 0) std::memcpy(memory, read->buffer, bytes);
   return result;
 }
 

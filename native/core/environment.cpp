@@ -1,6 +1,7 @@
 #include "core/environment.h"
 
 #include <cmath>
+#include <cstdlib>
 
 #include "cpu/device.h"
 
@@ -23,7 +24,12 @@ Environment::~Environment() {
   close();
   for (Slot& slot : slots_) {
     if (!slot.tensor) continue;
-    if (--slot.tensor->storage->refs == 0) delete slot.tensor->storage;
+    if (--slot.tensor->storage->refs == 0) {
+#ifdef GT_EXACT_MEMORY
+      std::free(slot.tensor->storage->data);
+#endif
+      delete slot.tensor->storage;
+    }
     delete slot.tensor;
   }
   for (Retired& retired : retired_) delete retired.tensor;
@@ -130,7 +136,11 @@ double Environment::create(int64_t dtype, int64_t rank, bool strided) {
   read_shape(probe, rank, strided, extent);
   probe.dtype = static_cast<Dtype>(dtype);
   const int64_t bytes = extent * static_cast<int64_t>(dtype_size(probe.dtype));
+#ifdef GT_EXACT_MEMORY
+  void* data = std::malloc(bytes ? static_cast<size_t>(bytes) : 1);
+#else
   void* data = allocator_->allocate(bytes);
+#endif
   auto* storage = new Storage{data, bytes, 1, 0};
   probe.raw = data;
   probe.storage = storage;
@@ -174,7 +184,12 @@ bool Environment::release(double id) {
   live_--;
   Storage* storage = tensor->storage;
   if (--storage->refs == 0) {
+#ifdef GT_EXACT_MEMORY
+    stream_->wait_idle();
+    std::free(storage->data);
+#else
     allocator_->deallocate(storage->data, storage->bytes);
+#endif
     external_delta_ -= storage->bytes;
     delete storage;
   }

