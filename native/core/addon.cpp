@@ -305,14 +305,21 @@ napi_value write(napi_env env, napi_callback_info info) {
     if (length == 0) return nullptr;
     const size_t bytes = length * dtype_size(dtype);
     Stream& stream = environment.stream();
+    // A bool is 0 or 1 and nothing else, whatever bytes the array holds.
+    const auto copy = [&](void* to) {
+      std::memcpy(to, data, bytes);
+      if (tensor.dtype == Dtype::boolean) {
+        for (size_t i = 0; i < bytes; i++) static_cast<uint8_t*>(to)[i] = static_cast<uint8_t*>(to)[i] != 0;
+      }
+    };
     if (stream.idle() && !stream.failure()) {
-      std::memcpy(tensor.raw, data, bytes);
+      copy(tensor.raw);
       tensor.storage->written = stream.enqueued();
       return nullptr;
     }
     void* staging = std::malloc(bytes);
     if (!staging) throw std::bad_alloc();
-    std::memcpy(staging, data, bytes);
+    copy(staging);
     Command& command = stream.next();
     command.def = nullptr;
     command.argc = 3;

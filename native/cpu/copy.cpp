@@ -27,7 +27,17 @@ KERNEL(copy, (In x, Out y)) {
 KERNEL(fill, (Out y, double value)) {
   dispatch_all(y->dtype, [&]<class Y>(Y*) {
     const Y v = convert<Y>(value);
-    map_unary<Y, Y>("fill", *y, *y, [v](Y) { return v; });
+    Y* const to = y->data<Y>();
+    const Tensor* const operands[] = {y.tensor};
+    for_each_row(make_iterator("fill", operands), [&](int64_t n, const int64_t* offsets, const int64_t* strides) {
+      Y* row = to + offsets[0];
+      const int64_t step = strides[0];
+      if (step == 1) {
+        for (int64_t i = 0; i < n; i++) row[i] = v;
+      } else {
+        for (int64_t i = 0; i < n; i++) row[i * step] = v;
+      }
+    });
   });
 }
 
