@@ -1,18 +1,39 @@
 // Calls every public function, constructor and method with hostile arguments. Prints one JSON line: how many calls were
 // made, and what went wrong. Started by hostile-arguments.test.ts, so that a crash is a failed test and not the end of it.
 //   node hostile-api-child.mjs SEED RUNS PART PARTS
-import { mkdtempSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import * as gradtape from "../../dist/index.js";
 import { HostileError, hostileValue } from "./hostile-values.mjs";
 
 const [seed, runs, part, parts] = process.argv.slice(2).map(Number);
+const dist = fileURLToPath(new URL("../../dist", import.meta.url));
 process.chdir(mkdtempSync(join(tmpdir(), "gradtape-hostile-")));
+
+/** What the declarations mark as not for callers: abstract classes, protected and private members. */
+function readDeclarations() {
+  const abstract = new Set();
+  const hidden = new Set();
+  for (const file of readdirSync(dist, { recursive: true })) {
+    if (!file.endsWith(".d.ts")) continue;
+    const text = readFileSync(join(dist, file), "utf8");
+    for (const [, name] of text.matchAll(/abstract class (\w+)/g)) abstract.add(name);
+    let current = "";
+    for (const line of text.split("\n")) {
+      current = /class (\w+)/.exec(line)?.[1] ?? current;
+      const member = /^\s+(?:protected|private)\s+(?:abstract |readonly |static |override )*(\w+)/.exec(line)?.[1];
+      if (member) hidden.add(`${current}#${member}`);
+    }
+  }
+  return { abstract, hidden };
+}
 
 /** Every callable thing in the public API, by its path. */
 function collect() {
+  const { abstract, hidden } = readDeclarations();
   const found = new Map();
   const seen = new Set();
   const visit = (path, value) => {
@@ -23,13 +44,18 @@ function collect() {
       if (isClass) {
         // Error classes are for catching; what their constructors take is not checked.
         if (value.prototype instanceof Error) return;
-        found.set(`new ${path}`, (args) => new value(...args));
+        if (!abstract.has(value.name)) found.set(`new ${path}`, (args) => new value(...args));
         for (let proto = value.prototype; proto && proto !== Object.prototype; proto = Object.getPrototypeOf(proto)) {
           for (const key of Reflect.ownKeys(proto)) {
             const descriptor = Object.getOwnPropertyDescriptor(proto, key);
             if (key === "constructor" || typeof descriptor.value !== "function") continue;
+            const owner = Object.prototype.hasOwnProperty.call(proto, "constructor") ? proto.constructor.name : value.name;
+            if (hidden.has(`${owner}#${String(key)}`) || hidden.has(`${value.name}#${String(key)}`)) continue;
             const name = `${path}#${String(key)}`;
-            if (!found.has(name)) found.set(name, ([self, ...args]) => descriptor.value.apply(self, args));
+            if (found.has(name)) continue;
+            // Tensor methods are tried on anything at all; others on an object of their class.
+            if (value === gradtape.Tensor) found.set(name, ([self, ...args]) => descriptor.value.apply(self, args));
+            else found.set(name, (args) => descriptor.value.apply(makeInstance(path, value), args));
           }
         }
       } else {
@@ -41,6 +67,23 @@ function collect() {
   };
   for (const [key, value] of Object.entries(gradtape)) visit(key, value);
   return [...found].sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+const objects = {
+  Generator: () => new gradtape.Generator(1),
+  "data.TensorDataset": () => new gradtape.data.TensorDataset(gradtape.ones([6, 2]), gradtape.zeros([6], { dtype: "int64" })),
+};
+
+/** An object to call methods on: from the table above, or what the class makes of plausible arguments. */
+function makeInstance(path, Class) {
+  if (objects[path]) return objects[path]();
+  const weights = [gradtape.ones([2, 2]).requiresGrad_()];
+  for (const args of [[], [2], [2, 2], [2, 2, 1], [weights, { lr: 0.1 }], [[2]], [new gradtape.nn.Linear(2, 2)]]) {
+    try {
+      return new Class(...args);
+    } catch {}
+  }
+  throw new Error(`hostile-api-child.mjs does not know how to make a ${path}; add it to its table of objects`);
 }
 
 function makeTensor({ shape, dtype, kind }) {
