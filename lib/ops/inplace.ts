@@ -2,29 +2,27 @@
 // target stay as they are.
 import { checkNumber, checkOptions, checkTensor } from "../check.js";
 import { type DType, isFloat, show } from "../dtype.js";
-import { ArgumentError, AutogradError, DtypeError, ShapeError } from "../errors.js";
+import { ArgumentError, DtypeError, ShapeError } from "../errors.js";
 import { kernels } from "../native.js";
 import { broadcastShapes, sameShape, showShape } from "../shape.js";
 import { checkInPlace } from "../tape.js";
-import type { Tensor } from "../tensor.js";
+import { Tensor } from "../tensor.js";
 import { type Operand, promoteNumber } from "./arithmetic.js";
 import { clone, to } from "./copy.js";
 import { type ClampOptions, checkBounds, clampType, refuseBool } from "./unary.js";
 
 /** Checks the target of an update and counts the update. */
-function checkTarget(op: string, a: unknown): Tensor {
-  const t = checkTensor(op, "x", a);
-  for (let i = 0; i < t.rank; i++) {
-    if (t.strides[i] === 0 && t.shape[i] > 1) {
-      throw new AutogradError("several elements of x are the same memory, as after expand()", {
+function checkTarget(op: string, x: Tensor): void {
+  for (let i = 0; i < x.rank; i++) {
+    if (x.strides[i] === 0 && x.shape[i] > 1) {
+      throw new ArgumentError("several elements of x are the same memory, as after expand()", {
         op,
         argument: "x",
         hint: "clone() it first",
       });
     }
   }
-  checkInPlace(op, t);
-  return t;
+  checkInPlace(op, x);
 }
 
 const kind = (dtype: DType) => (dtype === "bool" ? 0 : isFloat(dtype) ? 2 : 1);
@@ -42,6 +40,9 @@ function checkKind(op: string, x: Tensor, argument: string, dtype: DType): void 
 
 /** The other operand in the dtype of `x`, apart from its memory unless it is the same element for element. */
 function checkSource(op: string, x: Tensor, argument: string, value: unknown): Tensor {
+  if (argument === "b" && !(value instanceof Tensor)) {
+    throw new ArgumentError(`b must be a tensor or a number, not ${show(value)}`, { op, argument, value });
+  }
   const b = checkTensor(op, argument, value);
   if (
     !sameShape(b.shape, x.shape) &&
@@ -153,7 +154,7 @@ export function fill_(x: Tensor, value: number): Tensor {
       value,
     });
   }
-  checkInPlace("fill_", t);
+  checkTarget("fill_", t);
   kernels.fill(t.id, value);
   return t;
 }
@@ -161,7 +162,7 @@ export function fill_(x: Tensor, value: number): Tensor {
 /** Sets every element to 0. Returns `x`. */
 export function zero_(x: Tensor): Tensor {
   const t = checkTensor("zero_", "x", x);
-  checkInPlace("zero_", t);
+  checkTarget("zero_", t);
   kernels.fill(t.id, 0);
   return t;
 }

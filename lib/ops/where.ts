@@ -70,11 +70,15 @@ function choose(op: string, condition: Tensor, a: Operand, b: Operand): Tensor {
     y.id,
   );
   const inputs = ta && tb ? [ta, tb] : ta ? [ta] : tb ? [tb] : [];
-  return record(op, y, inputs, [condition], (dy) => {
+  record(op, y, inputs, [condition], (dy) => {
     const da = ta?.requiresGrad ? sumTo(where(condition, dy, 0), ta.shape) : null;
     const db = tb?.requiresGrad ? sumTo(where(condition, 0, dy), tb.shape) : null;
     return ta && tb ? [da, db] : ta ? [da] : [db];
   });
+  // Conversions: their shape is all that the rule reads.
+  if (ta && ta !== a) ta.dispose();
+  if (tb && tb !== b) tb.dispose();
+  return y;
 }
 
 function resultType(op: string, ta: Tensor | null, tb: Tensor | null, a: Operand, b: Operand): DType {

@@ -13,7 +13,7 @@ KERNEL(where, (In condition, OptIn a, double a_value, OptIn b, double b_value, O
   const Tensor* const operands[4] = {&*y, &*condition, a ? &*a : &sa, b ? &*b : &sb};
   const auto run = [&]<class T>(T) {
     const Choose<T> f;
-    run_loop<4>("where", loop<Choose<T>, T, bool, T, T>, &f, operands);
+    run_loop<4>("where", loop<Choose<T>, T, uint8_t, T, T>, &f, operands);
   };
   switch (dtype_size(y->dtype)) {
     case 4:

@@ -356,9 +356,14 @@ struct Le {
   GT_INLINE bool operator()(T a, T b) const { return a <= b; }
 };
 
+// On the bits of an element, as an unsigned integer; a plain selection is not vectorised, nor is a bool
+// loaded.
 template <class T>
 struct Choose {
-  GT_INLINE T operator()(bool condition, T a, T b) const { return condition ? a : b; }
+  GT_INLINE T operator()(uint8_t condition, T a, T b) const {
+    const T mask = condition != 0 ? static_cast<T>(-1) : T(0);
+    return (a & mask) | (b & ~mask);
+  }
 };
 
 template <class T>
