@@ -71,7 +71,7 @@ export function checkOptions<T extends object>(
   }
   for (const key of Object.keys(options)) {
     if (known.includes(key)) continue;
-    const close = known.find((name) => distance(name.toLowerCase(), key.toLowerCase()) <= 2);
+    const close = closest(key, known);
     throw new ArgumentError(`unknown option ${show(key)}`, {
       op,
       argument: key,
@@ -81,7 +81,12 @@ export function checkOptions<T extends object>(
   return options;
 }
 
-/** Levenshtein distance, for "did you mean". */
+/** The known name that differs from `name` by a typing error, for "did you mean". */
+export function closest(name: string, known: readonly string[]): string | undefined {
+  return known.find((k) => distance(k.toLowerCase(), name.toLowerCase()) <= 2);
+}
+
+/** Levenshtein distance. */
 function distance(a: string, b: string): number {
   if (Math.abs(a.length - b.length) > 2) return 3;
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);

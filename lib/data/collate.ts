@@ -1,10 +1,11 @@
 // Putting samples together into a batch.
-import { type DType, show, type TypedArray } from "../dtype.js";
+import { show, type TypedArray } from "../dtype.js";
 import { ArgumentError, ShapeError } from "../errors.js";
 import { tensor } from "../ops/create.js";
+import { stack } from "../ops/join.js";
 import { sameShape, showShape } from "../shape.js";
 import { noGrad } from "../tape.js";
-import { allocate, Tensor } from "../tensor.js";
+import { Tensor } from "../tensor.js";
 
 /** What a sample, or a field of one, may be. */
 type Leaf = Tensor | TypedArray | number | bigint | boolean;
@@ -74,15 +75,8 @@ function stackLeaves(name: string, values: readonly unknown[]): Tensor {
 }
 
 function stackTensors(name: string, values: Tensor[]): Tensor {
-  const first = values[0];
-  const out = allocate([values.length, ...first.shape], first.dtype as DType, first.device);
-  noGrad(() => {
-    values.forEach((t, i) => {
-      checkSame(name, i, t.shape, first.shape, t.dtype, first.dtype);
-      out.select(0, i).copy_(t);
-    });
-  });
-  return out;
+  values.forEach((t, i) => void checkSame(name, i, t.shape, values[0].shape, t.dtype, values[0].dtype));
+  return noGrad(() => stack(values));
 }
 
 function checkSame(

@@ -3,7 +3,9 @@ import { checkInteger, checkTensor } from "../check.js";
 import { type DType, show, type TypedArray } from "../dtype.js";
 import { ArgumentError, ShapeError } from "../errors.js";
 import { tensor } from "../ops/create.js";
+import { indexSelect } from "../ops/index.js";
 import { numelOf, type Shape, showShape } from "../shape.js";
+import { noGrad } from "../tape.js";
 import type { Tensor } from "../tensor.js";
 
 /** A data set that gives samples one by one; the loader puts them together. */
@@ -102,7 +104,6 @@ export class TensorDataset<Fields extends string>
 {
   readonly length: number;
   private readonly fields: [Fields, Tensor][];
-  private host: Promise<ArrayDataset<Fields>> | undefined;
 
   /**
    * @param tensors All samples of each field. They stay the caller's: the data set neither copies nor frees them.
@@ -127,17 +128,15 @@ export class TensorDataset<Fields extends string>
     return result;
   }
 
-  async batch(indices: Int32Array): Promise<Record<Fields, Tensor>> {
-    checkIndices(indices, this.length);
-    this.host ??= this.read();
-    return (await this.host).batch(indices);
-  }
-
-  private async read(): Promise<ArrayDataset<Fields>> {
-    const fields = {} as Record<Fields, HostField>;
-    for (const [name, t] of this.fields)
-      fields[name] = { data: await t.data(), shape: t.shape.slice(1), dtype: t.dtype };
-    return new ArrayDataset(fields);
+  batch(indices: Int32Array): Record<Fields, Tensor> {
+    const index = tensor(checkIndices(indices, this.length));
+    const result = {} as Record<Fields, Tensor>;
+    // The samples are data: no gradient goes back to them.
+    noGrad(() => {
+      for (const [name, t] of this.fields) result[name] = indexSelect(t, 0, index);
+    });
+    index.dispose();
+    return result;
   }
 }
 
