@@ -113,6 +113,8 @@ export { all, any, type ArgOptions, argmax, argmin, logSumExp } from "./ops/redu
 export { max, mean, min, norm, prod, type VectorNormOptions } from "./ops/reduce.js";
 export { type ReduceOptions, std, sum, type VarianceOptions, variance } from "./ops/reduce.js";
 export { logSoftmax, type SoftmaxOptions, softmax } from "./ops/softmax.js";
+export { type CrossEntropyOptions, crossEntropy, type LossOptions, type LossReduction } from "./ops/loss.js";
+export { type NllLossOptions, nllLoss } from "./ops/loss.js";
 export {
   abs,
   acos,
