@@ -1,21 +1,14 @@
-// Convolutions and transposed convolutions of 1 to 3 spatial dimensions.
-//
-// Note [Convolution gradients]. y = conv(x, w) is linear in x and in w, so its two gradients, dx(dy, w) and dw(x, dy),
-// are linear in theirs, and the gradients of those are the same three functions again. Each is recorded with the other
-// two as its rule; a transposed convolution is dx(x, w). So gradients of any order need nothing more.
+// Convolutions and transposed convolutions of 1 to 3 spatial dimensions: arguments and sizes. The passes themselves are in
+// conv-passes.ts.
 //
 // N is the batch, C and O are input and output channels. Weights are (O, C / groups, kernel…), and for transposed ones
 // (C, O / groups, kernel…).
 import { checkFloatTensor, checkInteger, checkOptions, checkSameDtype } from "../check.js";
 import { show } from "../dtype.js";
 import { ArgumentError, ShapeError } from "../errors.js";
-import { asChannelsLast, asContiguous, releaseCopy } from "../layout.js";
-import { kernels } from "../native.js";
-import { channelsLastStrides, type Shape, sameShape, showShape } from "../shape.js";
-import { isGradEnabled, noGrad, record } from "../tape.js";
-import { allocate, type Tensor } from "../tensor.js";
-import { add_ } from "./inplace.js";
-import { sum } from "./reduce.js";
+import { sameShape, showShape } from "../shape.js";
+import type { Tensor } from "../tensor.js";
+import { backwardData, forward, type Window } from "./conv-passes.js";
 import { reshape } from "./view.js";
 
 /** Options of {@link conv1d}, {@link conv2d} and {@link conv3d}. Lists have one entry per spatial dimension. */
@@ -144,15 +137,6 @@ export function convTranspose3d(
   options?: ConvTransposeOptions,
 ): Tensor {
   return convTranspose("convTranspose3d", 3, x, weight, bias, options);
-}
-
-/** What the three passes share. Lists have the spatial rank; padding is that before the first element. */
-interface Window {
-  op: string;
-  stride: readonly number[];
-  padding: readonly number[];
-  dilation: readonly number[];
-  groups: number;
 }
 
 function conv(
@@ -294,176 +278,6 @@ function convTranspose(
   const batch = batched ? x : reshape(x, [1, ...x.shape]);
   const y = backwardData(batch, weight, bias ?? null, window, [batch.shape[0], O, ...out]);
   return batched ? y : reshape(y, y.shape.slice(1));
-}
-
-// ---- the three passes ----
-
-/** y (N, O, …) of `shape` from x (N, C, …) and weight (O, C / groups, …). */
-function forward(x: Tensor, weight: Tensor, bias: Tensor | null, w: Window, shape: Shape): Tensor {
-  const from = channelsLast(x);
-  const y = allocate(shape, x.dtype, x.device, channelsLastStrides(shape));
-  const filter = asContiguous(weight);
-  const row = bias && asContiguous(bias);
-  const [s, p, d] = steps(w);
-  kernels.conv_forward(
-    from.id,
-    filter.id,
-    row ? row.id : 0,
-    y.id,
-    s[0],
-    s[1],
-    s[2],
-    p[0],
-    p[1],
-    p[2],
-    d[0],
-    d[1],
-    d[2],
-    w.groups,
-  );
-  releaseCopy(filter, weight);
-  if (row) releaseCopy(row, bias);
-  record(w.op, y, bias ? [from, weight, bias] : [from, weight], saved(from, weight), (dy) => {
-    const dys = channelsLast(dy);
-    const dx = from.requiresGrad ? backwardData(dys, weight, null, w, from.shape) : null;
-    if (bias?.requiresGrad && weight.requiresGrad && !isGradEnabled()) {
-      return [dx, ...backwardWeightAndBias(from, dys, w, weight.shape, bias.shape)];
-    }
-    return [
-      dx,
-      weight.requiresGrad ? backwardWeight(from, dys, w, weight.shape) : null,
-      bias?.requiresGrad ? sumChannels(dys) : null,
-    ];
-  });
-  releaseCopy(from, x);
-  return y;
-}
-
-/** dx (N, C, …) of `shape` from dy (N, O, …) and weight (O, C / groups, …), plus a bias (C) where this is the forward of a transposed convolution. */
-function backwardData(dy: Tensor, weight: Tensor, bias: Tensor | null, w: Window, shape: Shape): Tensor {
-  const from = channelsLast(dy);
-  const dx = allocate(shape, dy.dtype, dy.device, channelsLastStrides(shape));
-  const filter = asContiguous(weight);
-  const [s, p, d] = steps(w);
-  kernels.conv_backward_data(
-    from.id,
-    filter.id,
-    dx.id,
-    s[0],
-    s[1],
-    s[2],
-    p[0],
-    p[1],
-    p[2],
-    d[0],
-    d[1],
-    d[2],
-    w.groups,
-  );
-  releaseCopy(filter, weight);
-  if (bias) noGrad(() => add_(dx, reshape(bias, [shape[1], ...new Array<number>(shape.length - 2).fill(1)])));
-  record(w.op, dx, bias ? [from, weight, bias] : [from, weight], saved(from, weight), (ddx) => {
-    const ddxs = channelsLast(ddx);
-    return [
-      from.requiresGrad ? forward(ddxs, weight, null, w, from.shape) : null,
-      weight.requiresGrad ? backwardWeight(ddxs, from, w, weight.shape) : null,
-      bias?.requiresGrad ? sumChannels(ddxs) : null,
-    ];
-  });
-  releaseCopy(from, dy);
-  return dx;
-}
-
-/** dweight (O, C / groups, …) of `shape` from x (N, C, …) and dy (N, O, …). */
-function backwardWeight(x: Tensor, dy: Tensor, w: Window, shape: Shape): Tensor {
-  const from = channelsLast(x);
-  const to = channelsLast(dy);
-  const dweight = allocate(shape, x.dtype, x.device);
-  enqueueBackwardWeight(from, to, dweight, null, w);
-  record(w.op, dweight, [from, to], saved(from, to), (ddw) => [
-    from.requiresGrad ? backwardData(to, ddw, null, w, from.shape) : null,
-    to.requiresGrad ? forward(from, ddw, null, w, to.shape) : null,
-  ]);
-  releaseCopy(from, x);
-  releaseCopy(to, dy);
-  return dweight;
-}
-
-/** The same with the gradient of the bias in one pass over dy; not recorded. */
-function backwardWeightAndBias(
-  x: Tensor,
-  dy: Tensor,
-  w: Window,
-  shape: Shape,
-  biasShape: Shape,
-): [Tensor, Tensor] {
-  const dweight = allocate(shape, x.dtype, x.device);
-  const dbias = allocate(biasShape, x.dtype, x.device);
-  enqueueBackwardWeight(x, dy, dweight, dbias, w);
-  return [dweight, dbias];
-}
-
-function enqueueBackwardWeight(
-  x: Tensor,
-  dy: Tensor,
-  dweight: Tensor,
-  dbias: Tensor | null,
-  w: Window,
-): void {
-  const [s, p, d] = steps(w);
-  kernels.conv_backward_weight(
-    x.id,
-    dy.id,
-    dweight.id,
-    dbias ? dbias.id : 0,
-    s[0],
-    s[1],
-    s[2],
-    p[0],
-    p[1],
-    p[2],
-    d[0],
-    d[1],
-    d[2],
-    w.groups,
-  );
-}
-
-/** `x` itself if it lies channels-last in memory, else a copy that does; gradients flow through it. */
-function channelsLast(x: Tensor): Tensor {
-  const y = asChannelsLast(x);
-  return y === x ? x : record("channelsLast", y, [x], [], (dy) => [dy]);
-}
-
-/** A bilinear pass needs one operand for the gradient of the other. */
-function saved(a: Tensor, b: Tensor): Tensor[] {
-  if (a.requiresGrad) return b.requiresGrad ? [a, b] : [b];
-  return [a];
-}
-
-/** The gradient of a bias: the sum over all dimensions but the channels. */
-function sumChannels(dy: Tensor): Tensor {
-  return sum(dy, { dim: dy.shape.map((_, i) => i).filter((i) => i !== 1) });
-}
-
-/** Stride, padding and dilation for three dimensions, as kernels take them. */
-function steps(w: Window): [readonly number[], readonly number[], readonly number[]] {
-  switch (w.stride.length) {
-    case 1:
-      return [
-        [1, 1, w.stride[0]],
-        [0, 0, w.padding[0]],
-        [1, 1, w.dilation[0]],
-      ];
-    case 2:
-      return [
-        [1, w.stride[0], w.stride[1]],
-        [0, w.padding[0], w.padding[1]],
-        [1, w.dilation[0], w.dilation[1]],
-      ];
-    default:
-      return [w.stride, w.padding, w.dilation];
-  }
 }
 
 // ---- checks ----

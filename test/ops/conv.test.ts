@@ -8,14 +8,17 @@ import {
   convTranspose1d,
   convTranspose2d,
   convTranspose3d,
+  grad,
   ones,
   type Tensor,
   tensor,
   zeros,
 } from "../../lib/index.js";
 import { kernels } from "../../lib/native.js";
+import { expectClose } from "../support/close.js";
 import { at, build, eachIndex, type Nd, nd, rowMajor } from "../support/nd.js";
-import { testOp } from "../support/op-suite.js";
+import { testOp, toNd } from "../support/op-suite.js";
+import { Rng } from "../support/rng.js";
 
 const listOf = (value: unknown, rank: number, otherwise: number): number[] =>
   Array.isArray(value) ? value : new Array(rank).fill(typeof value === "number" ? value : otherwise);
@@ -418,5 +421,41 @@ describe("conv2d", () => {
     train([2, 6, 14, 14], [16, 6, 5, 5], {});
     train([2, 32, 9, 9], [32, 8, 3, 3], { groups: 4, padding: 2, dilation: 2 });
     expect(references()).toBe(before);
+  });
+
+  it("computes the same through oneDNN and through plain loops, for random windows", () => {
+    const rng = new Rng(Number(process.env.GRADTAPE_TEST_SEED ?? 1));
+    for (let round = 0; round < 60; round++) {
+      const rank = rng.integer(1, 4);
+      const list = (low: number, high: number) => Array.from({ length: rank }, () => rng.integer(low, high));
+      const groups = rng.integer(0, 2) === 0 ? 1 : rng.integer(2, 5);
+      const [C, O] = [groups * rng.integer(1, 4), groups * rng.integer(1, 20)];
+      const [size, kernel, stride, padding, dilation] = [
+        list(1, 9),
+        list(1, 5),
+        list(1, 4),
+        list(0, 5),
+        list(1, 4),
+      ];
+      if (size.some((s, i) => s + 2 * padding[i] < dilation[i] * (kernel[i] - 1) + 1)) continue;
+      const data = (shape: number[]) =>
+        tensor(
+          Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => rng.normal()),
+          { shape },
+        );
+      const inputs = [data([rng.integer(1, 4), C, ...size]), data([O, C / groups, ...kernel]), data([O])];
+      const results = (["float32", "float64"] as const).map((dtype) => {
+        const [x, w, b] = inputs.map((t) => t.to(dtype).detach().requiresGrad_());
+        const y = [conv1d, conv2d, conv3d][rank - 1](x, w, b, { stride, padding, dilation, groups });
+        return [y, ...grad(y.mul(y).sum(), [x, w, b])].map(toNd);
+      });
+      const what = JSON.stringify({ C, O, size, kernel, stride, padding, dilation, groups });
+      results[0].forEach((actual, i) =>
+        expectClose(`${["y", "dx", "dw", "db"][i]} ${what}`, actual, results[1][i], {
+          rtol: 1e-4,
+          atol: 2e-3,
+        }),
+      );
+    }
   });
 });
