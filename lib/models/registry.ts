@@ -1,0 +1,50 @@
+// The models that the command line knows, with the recipes that train them.
+import type { Module } from "../nn/module.js";
+import { type Adam, adam } from "../optim/adam.js";
+import type { SGD } from "../optim/sgd.js";
+import type { Tensor } from "../tensor.js";
+import { lenet5 } from "./lenet.js";
+
+/** How a model is trained when nothing else is asked for. */
+export interface Recipe {
+  epochs: number;
+  batchSize: number;
+  /** The learning rate at its highest. */
+  lr: number;
+  optimizer(params: Tensor[], lr: number): Adam | SGD;
+  /** The factor on the learning rate when this share of the training, from 0 to 1, is done. */
+  schedule?(done: number): number;
+}
+
+export interface ModelEntry {
+  /** What one types. */
+  name: string;
+  /** Where it comes from. */
+  title: string;
+  /** Channels, height, width. */
+  inputShape: readonly number[];
+  make(options?: { numClasses?: number }): Module;
+  recipe: Recipe;
+}
+
+/** Half a cosine from 1 to 0. Loshchilov and Hutter, SGDR, ICLR 2017, https://arxiv.org/abs/1608.03983 */
+const cosine = (done: number): number => 0.5 * (1 + Math.cos(Math.PI * done));
+
+const entries: ModelEntry[] = [
+  {
+    name: "lenet5",
+    title: "LeNet-5, LeCun et al. 1998",
+    inputShape: [1, 32, 32],
+    make: (options) => lenet5({ activation: "tanh", ...options }),
+    recipe: {
+      epochs: 20,
+      batchSize: 32,
+      lr: 2e-3,
+      optimizer: (params, lr) => adam(params, { lr }),
+      schedule: cosine,
+    },
+  },
+];
+
+/** All models by name. */
+export const registry: ReadonlyMap<string, ModelEntry> = new Map(entries.map((entry) => [entry.name, entry]));

@@ -1,0 +1,28 @@
+// The operations that layers are made of, under one name: nn.functional.
+export * from "../ops/activation.js";
+export { batchNorm, batchNormRelu } from "../ops/batch-norm.js";
+export {
+  conv1d,
+  conv2d,
+  conv3d,
+  convTranspose1d,
+  convTranspose2d,
+  convTranspose3d,
+} from "../ops/conv.js";
+export { dropout } from "../ops/dropout.js";
+export { type EmbeddingOptions, embedding, oneHot } from "../ops/index.js";
+export { linear } from "../ops/matmul.js";
+export {
+  adaptiveAvgPool1d,
+  adaptiveAvgPool2d,
+  adaptiveAvgPool3d,
+  adaptiveMaxPool1d,
+  adaptiveMaxPool2d,
+  adaptiveMaxPool3d,
+  avgPool1d,
+  avgPool2d,
+  avgPool3d,
+  maxPool1d,
+  maxPool2d,
+  maxPool3d,
+} from "../ops/pool.js";
