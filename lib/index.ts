@@ -1,10 +1,10 @@
 // The public API: exports only.
 import "./methods.js";
 
-export * as autograd from "./autograd.js";
-export { type GradCheckOptions, type GradOptions, grad, gradCheck } from "./autograd.js";
 export * as data from "./data/index.js";
 export { type Device, getNumThreads, setNumThreads } from "./device.js";
+export * as autograd from "./autograd.js";
+export { type GradCheckOptions, type GradOptions, grad, gradCheck } from "./autograd.js";
 export type { DType, TypedArray } from "./dtype.js";
 export {
   ArgumentError,
@@ -54,7 +54,6 @@ export {
   remainder,
   sub,
 } from "./ops/arithmetic.js";
-export { type BatchNormOptions, batchNorm, batchNormRelu } from "./ops/batch-norm.js";
 export { eq, ge, gt, le, logicalAnd, logicalNot, logicalOr, logicalXor, lt, ne } from "./ops/compare.js";
 export {
   type ConvOptions,
@@ -80,16 +79,6 @@ export {
 } from "./ops/create.js";
 export { type DropoutOptions, dropout } from "./ops/dropout.js";
 export {
-  type EmbeddingOptions,
-  embedding,
-  gather,
-  indexAdd,
-  indexSelect,
-  oneHot,
-  scatter,
-  scatterAdd,
-} from "./ops/index.js";
-export {
   add_,
   addcdiv_,
   addcmul_,
@@ -102,36 +91,10 @@ export {
   type ValueOptions,
   zero_,
 } from "./ops/inplace.js";
+export { type EmbeddingOptions, embedding, gather, indexAdd, indexSelect } from "./ops/index.js";
+export { oneHot, scatter, scatterAdd } from "./ops/index.js";
 export { chunk, concat, type DimOption, flip, repeat, roll, split, stack, tile, unbind } from "./ops/join.js";
 export { linear, matmul } from "./ops/matmul.js";
-export {
-  groupNorm,
-  type InstanceNormOptions,
-  instanceNorm,
-  layerNorm,
-  type NormOptions,
-  rmsNorm,
-} from "./ops/norm.js";
-export { type PadOptions, pad } from "./ops/pad.js";
-export {
-  type AdaptiveMaxPoolOptions,
-  type AdaptiveSize,
-  type AvgPoolOptions,
-  adaptiveAvgPool1d,
-  adaptiveAvgPool2d,
-  adaptiveAvgPool3d,
-  adaptiveMaxPool1d,
-  adaptiveMaxPool2d,
-  adaptiveMaxPool3d,
-  avgPool1d,
-  avgPool2d,
-  avgPool3d,
-  type MaxPoolOptions,
-  maxPool1d,
-  maxPool2d,
-  maxPool3d,
-  type PerDim,
-} from "./ops/pool.js";
 export {
   bernoulli,
   bernoulli_,
@@ -153,7 +116,6 @@ export { type ReduceOptions, std, sum, type VarianceOptions, variance } from "./
 export { logSoftmax, type SoftmaxOptions, softmax } from "./ops/softmax.js";
 export { type CrossEntropyOptions, crossEntropy, type LossOptions, type LossReduction } from "./ops/loss.js";
 export { type NllLossOptions, nllLoss } from "./ops/loss.js";
-export { mean, type ReduceOptions, sum } from "./ops/reduce.js";
 export {
   abs,
   acos,
@@ -199,5 +161,13 @@ export {
 export { maskedFill, where } from "./ops/where.js";
 export * as optim from "./optim/index.js";
 export { defaultGenerator, Generator, manualSeed, type Seed } from "./random.js";
+export { type BatchNormOptions, batchNorm, batchNormRelu } from "./ops/batch-norm.js";
+export { type AdaptiveMaxPoolOptions, type AdaptiveSize, type PerDim } from "./ops/pool.js";
+export { type AvgPoolOptions, avgPool1d, avgPool2d, avgPool3d } from "./ops/pool.js";
+export { adaptiveAvgPool1d, adaptiveAvgPool2d, adaptiveAvgPool3d } from "./ops/pool.js";
+export { adaptiveMaxPool1d, adaptiveMaxPool2d, adaptiveMaxPool3d } from "./ops/pool.js";
+export { type MaxPoolOptions, maxPool1d, maxPool2d, maxPool3d } from "./ops/pool.js";
+export { groupNorm, type InstanceNormOptions, instanceNorm } from "./ops/norm.js";
+export { layerNorm, type NormOptions, rmsNorm } from "./ops/norm.js";
 export { enableGrad, isGradEnabled, noGrad } from "./tape.js";
 export { type NestedArray, Tensor } from "./tensor.js";

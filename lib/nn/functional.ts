@@ -9,8 +9,16 @@ export {
   convTranspose2d,
   convTranspose3d,
 } from "../ops/conv.js";
-export { dropout } from "../ops/dropout.js";
+export { type DropoutOptions, dropout } from "../ops/dropout.js";
 export { type EmbeddingOptions, embedding, oneHot } from "../ops/index.js";
+export {
+  type CrossEntropyOptions,
+  crossEntropy,
+  type LossOptions,
+  type LossReduction,
+  type NllLossOptions,
+  nllLoss,
+} from "../ops/loss.js";
 export { linear } from "../ops/matmul.js";
 export {
   adaptiveAvgPool1d,
@@ -26,3 +34,4 @@ export {
   maxPool2d,
   maxPool3d,
 } from "../ops/pool.js";
+export { logSoftmax, type SoftmaxOptions, softmax } from "../ops/softmax.js";
