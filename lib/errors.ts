@@ -151,6 +151,23 @@ export class FileError extends GradtapeError {
   }
 }
 
+/** Training has gone wrong: the loss is NaN or infinite (`GT_DIVERGED`). */
+export class DivergenceError extends GradtapeError {
+  override readonly name = "DivergenceError";
+  readonly epoch: number;
+  readonly step: number;
+
+  constructor(op: string, loss: number, epoch: number, step: number) {
+    super("GT_DIVERGED", `the loss became ${loss} in step ${step}, epoch ${epoch}`, {
+      op,
+      value: loss,
+      hint: "try a smaller learning rate, and look for NaN or infinity in the data",
+    });
+    this.epoch = epoch;
+    this.step = step;
+  }
+}
+
 // Note [Call sites]. Commands run later than the call that enqueued them. Memory is allocated at the call, so running
 // out of it already has the user's stack; what can fail later is an index in a tensor. Such operations note where
 // they were called from, by the sequence number of their command; a stack costs microseconds, which those can bear.

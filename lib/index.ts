@@ -11,6 +11,7 @@ export {
   AutogradError,
   DeviceError,
   DisposedError,
+  DivergenceError,
   DtypeError,
   type ErrorFacts,
   FileError,
@@ -171,3 +172,4 @@ export { groupNorm, type InstanceNormOptions, instanceNorm } from "./ops/norm.js
 export { layerNorm, type NormOptions, rmsNorm } from "./ops/norm.js";
 export { enableGrad, isGradEnabled, noGrad } from "./tape.js";
 export { type NestedArray, Tensor } from "./tensor.js";
+export * as train from "./train/index.js";
