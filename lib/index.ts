@@ -117,6 +117,8 @@ export { type ReduceOptions, std, sum, type VarianceOptions, variance } from "./
 export { logSoftmax, type SoftmaxOptions, softmax } from "./ops/softmax.js";
 export { type CrossEntropyOptions, crossEntropy, type LossOptions, type LossReduction } from "./ops/loss.js";
 export { type NllLossOptions, nllLoss } from "./ops/loss.js";
+export { cumprod, cumsum, type ScanOptions } from "./ops/scan.js";
+export { argsort, type SortOptions, type SortResult, sort, type TopKOptions, topK } from "./ops/sort.js";
 export {
   abs,
   acos,
