@@ -390,7 +390,9 @@ export function atan2(a: Operand, b: Operand): Tensor {
   const y = binaryOutput("atan2", a, b, dtype);
   kernels.atan2(a.id, b.id, y.id);
   return record("atan2", y, [a, b], [a, b], (dy) => {
-    const scaled = div(dy, add(square(a), square(b)));
+    const r2 = add(square(a), square(b));
+    // 0 in the origin, where there is no gradient.
+    const scaled = where(eq(r2, 0), 0, div(dy, r2));
     return [
       a.requiresGrad ? sumTo(mul(scaled, b), a.shape) : null,
       b.requiresGrad ? neg(sumTo(mul(scaled, a), b.shape)) : null,

@@ -275,7 +275,7 @@ export function clamp(x: Tensor, options: ClampOptions): Tensor {
 
 /**
  * dy where low < x < high, border · dy at the bounds, outside · dy elsewhere: the gradient of every op that is linear
- * with one or two kinks. Linear in dy, and constant in x.
+ * with one or two kinks. Linear in dy, and constant in x. Infinite bounds are none, so that x = Infinity lies inside.
  */
 export function gate(
   dy: Tensor,
@@ -284,7 +284,8 @@ export function gate(
   high: number,
   { border = 0, outside = 0 } = {},
 ): Tensor {
-  const dx = outputLike(dy);
-  kernels.gate(dy.id, x.id, low, high, outside, border, dx.id);
+  const dx = outputLike(x);
+  const bound = (value: number) => (Number.isFinite(value) ? value : NaN);
+  kernels.gate(dy.id, x.id, bound(low), bound(high), outside, border, dx.id);
   return record("gate", dx, [dy], [x], (ddx) => [gate(ddx, x, low, high, { border, outside })]);
 }

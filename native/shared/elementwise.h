@@ -61,10 +61,7 @@ struct Minimum {
 // dy where a won, half of it where a and b tie: the gradient of the maximum with respect to a.
 template <class T>
 struct WinnerShare {
-  GT_INLINE T operator()(T dy, T a, T b) const {
-    const T share = a > b ? T(1) : T(0);
-    return dy * (a == b ? T(0.5) : a != a ? T(1) : share);
-  }
+  GT_INLINE T operator()(T dy, T a, T b) const { return a < b ? T(0) : a == b ? dy * T(0.5) : dy; }
 };
 
 // The remainder with the sign of the divisor, as in Python. Callers refuse integer divisors of 0.
@@ -136,12 +133,13 @@ struct Clamp {
 };
 
 // dy where low < x < high, border · dy at low and high, outside · dy elsewhere: the gradient of every op that
-// is linear with one or two kinks.
+// is linear with one or two kinks. A bound of NaN is no bound.
 template <class T>
 struct Gate {
   T low, high, outside, border;
   GT_INLINE T operator()(T dy, T x) const {
-    const T factor = x > low && x < high ? T(1) : x == low || x == high ? border : outside;
+    const T inside = x == low || x == high ? border : T(1);
+    const T factor = x < low || x > high ? outside : inside;
     return factor == 0 ? T(0) : dy * factor;
   }
 };

@@ -104,6 +104,9 @@ it("relu spreads NaN, keeps integers, and has gradient 0 at 0", () => {
   const x = tensor([-1, 0, 1]).requiresGrad_();
   x.relu().sum().backward();
   expect(x.grad!.toArraySync()).toEqual([0, 0, 1]);
+  const large = tensor([Infinity, -Infinity]).requiresGrad_();
+  large.relu().sum().backward();
+  expect(large.grad!.toArraySync()).toEqual([1, 0]);
 });
 
 it("keeps channels-last memory", () => {

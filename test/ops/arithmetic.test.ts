@@ -296,6 +296,14 @@ it("maximum and minimum spread NaN and share ties", () => {
   }
 });
 
+it("atan2 has gradient 0 in the origin", () => {
+  const x = tensor([0]).requiresGrad_();
+  atan2(x, tensor([0]))
+    .sum()
+    .backward();
+  expect(x.grad!.toArraySync()).toEqual([0]);
+});
+
 it("keeps the layout of the first operand of the result's shape", () => {
   const x = zeros([2, 4, 4, 3]).permute([0, 3, 1, 2]);
   expect(x.add(full([3, 1, 1], 1)).strides).toEqual(x.strides);
