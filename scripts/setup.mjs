@@ -149,7 +149,17 @@ step(
   "dist/index.js",
   () => logged(process.execPath, ["node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json"]),
 );
-if (withTests && existsSync(join(root, "test/native"))) {
+if (withTests) {
+  // Elsewhere than Linux on x86-64 these are not to be had, and their tests say that they were skipped.
+  if (process.platform === "linux" && process.arch === "x64") {
+    step(
+      "nodes",
+      "installing other Node lines for the tests",
+      fingerprint(["test/nodes/package-lock.json"]),
+      "test/nodes/node_modules/.package-lock.json",
+      () => logged("npm", ["ci", "--no-audit", "--no-fund", "--prefix", "test/nodes"]),
+    );
+  }
   step(
     "native-tests",
     "compiling the native tests with sanitizers",

@@ -19,8 +19,8 @@ describe("Node versions", () => {
   });
 
   for (const major of [22, 24]) {
-    const binary = join(root, "node_modules", `node${major}`, "bin", "node");
-    it.skipIf(!existsSync(binary))(`Node ${major}`, async () => {
+    const binary = join(root, "test/nodes/node_modules", `node${major}`, "bin", "node");
+    it.skipIf(!existsSync(binary))(`Node ${major} (npm run setup -- --with-tests brings it)`, async () => {
       const version = execFileSync(binary, ["--version"], { encoding: "utf8" }).trim().slice(1);
       expect(version.startsWith(`${major}.`)).toBe(true);
       const ending = await runModule(program, { node: binary });
