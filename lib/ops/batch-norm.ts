@@ -4,8 +4,10 @@ import { ArgumentError, ShapeError } from "../errors.js";
 import { asChannelsLast, asContiguous, releaseCopy } from "../layout.js";
 import { kernels } from "../native.js";
 import { channelsLastStrides, showShape } from "../shape.js";
-import { checkInPlace, record, refuseSecondDerivative } from "../tape.js";
+import { checkInPlace, isGradEnabled, record } from "../tape.js";
 import { allocate, type Tensor } from "../tensor.js";
+import { normalizeBackward } from "./normalize.js";
+import { reshape } from "./view.js";
 
 /** Options of {@link batchNorm}. */
 export interface BatchNormOptions {
@@ -149,8 +151,24 @@ function normalize(
   const inputs = [x];
   if (weight) inputs.push(weight);
   if (bias) inputs.push(bias);
-  record(op, y, inputs, [...inputs, mean, variance], (dy) => {
-    refuseSecondDerivative(op);
+  const saved = [x, mean, variance];
+  if (weight) saved.push(weight);
+  if (bias && relu) saved.push(bias);
+  record(op, y, inputs, saved, (dy) => {
+    if (isGradEnabled()) {
+      const parameterShape = [channels, ...x.shape.slice(2).fill(1)];
+      const perChannel = (t: Tensor) => reshape(t, parameterShape);
+      const [dx, dWeight, dBias] = normalizeBackward(dy, x, {
+        dims: x.shape.map((_, i) => i).filter((i) => i !== 1),
+        eps,
+        weight: weight ? perChannel(weight) : null,
+        bias: bias ? perChannel(bias) : null,
+        fixed: training ? null : { mean: perChannel(mean), variance: perChannel(variance) },
+        relu,
+        parameterShape,
+      });
+      return gradientsOf(dx, weight, reshape(dWeight, [channels]), bias, reshape(dBias, [channels]));
+    }
     const xs = rowsOfChannels(x);
     const dys = rowsOfChannels(dy);
     const dx = x.requiresGrad ? allocateRows(x) : null;
@@ -174,16 +192,27 @@ function normalize(
     );
     releaseCopy(xs, x);
     releaseCopy(dys, dy);
-    const gradients = [dx];
-    if (weight) gradients.push(dWeight);
-    if (bias) gradients.push(dBias);
-    return gradients;
+    return gradientsOf(dx, weight, dWeight, bias, dBias);
   });
   if (training) {
     mean.dispose();
     variance.dispose();
   }
   return y;
+}
+
+/** The gradients of x and of those of weight and bias that were given. */
+export function gradientsOf(
+  dx: Tensor | null,
+  weight: OptionalTensor,
+  dWeight: Tensor | null,
+  bias: OptionalTensor,
+  dBias: Tensor | null,
+): (Tensor | null)[] {
+  const gradients = [dx];
+  if (weight) gradients.push(dWeight);
+  if (bias) gradients.push(dBias);
+  return gradients;
 }
 
 export function checkChannelTensor(op: string, argument: string, t: OptionalTensor, x: Tensor): void {

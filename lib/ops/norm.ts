@@ -11,15 +11,18 @@ import { ArgumentError, ShapeError } from "../errors.js";
 import { asContiguous, releaseCopy } from "../layout.js";
 import { kernels } from "../native.js";
 import { checkShape, numelOf, type Shape, sameShape, showShape } from "../shape.js";
-import { checkInPlace, record, refuseSecondDerivative } from "../tape.js";
+import { checkInPlace, isGradEnabled, record } from "../tape.js";
 import { allocate, type Tensor } from "../tensor.js";
 import {
   allocateRows,
   batchNorm,
   checkChannelTensor,
+  gradientsOf,
   type OptionalTensor,
   rowsOfChannels,
 } from "./batch-norm.js";
+import { normalizeBackward } from "./normalize.js";
+import { reshape } from "./view.js";
 
 /** Options of {@link layerNorm}, {@link rmsNorm} and {@link groupNorm}. */
 export interface NormOptions {
@@ -140,7 +143,17 @@ function normalizeRows(
   const saved = mean ? [x, mean, variance] : [x, variance];
   if (weight) saved.push(weight);
   record(op, y, inputs, saved, (dy) => {
-    refuseSecondDerivative(op);
+    if (isGradEnabled()) {
+      const [dx, dWeight, dBias] = normalizeBackward(dy, x, {
+        dims: shape.map((_, i) => lead + i),
+        eps,
+        weight: weight ?? null,
+        bias: null,
+        centred,
+        parameterShape: shape,
+      });
+      return gradientsOf(dx, weight, dWeight, bias, dBias);
+    }
     const dx = x.requiresGrad ? allocate(x.shape, x.dtype, x.device) : null;
     const dWeight = weight?.requiresGrad ? allocate(shape, x.dtype, x.device) : null;
     const dBias = bias?.requiresGrad ? allocate(shape, x.dtype, x.device) : null;
@@ -164,7 +177,7 @@ function normalizeRows(
     releaseCopy(xs, x);
     releaseCopy(dys, dy);
     if (ws) releaseCopy(ws, weight!);
-    return inGivenOrder(dx, weight, dWeight, bias, dBias);
+    return gradientsOf(dx, weight, dWeight, bias, dBias);
   });
   mean?.dispose();
   variance.dispose();
@@ -322,7 +335,26 @@ function normalizeGroups(
   const saved = [x, mean, variance];
   if (weight) saved.push(weight);
   record(op, y, inputs, saved, (dy) => {
-    refuseSecondDerivative(op);
+    if (isGradEnabled()) {
+      // Every group becomes a dimension of its own: [N, G, C / G, positions].
+      const size = groups > 0 ? channels / groups : 0;
+      const split = [x.shape[0], groups, size, numelOf(x.shape.slice(2))];
+      const parameterShape = [groups, size, 1];
+      const [dx, dWeight, dBias] = normalizeBackward(reshape(dy, split), reshape(x, split), {
+        dims: [2, 3],
+        eps,
+        weight: weight ? reshape(weight, parameterShape) : null,
+        bias: null,
+        parameterShape,
+      });
+      return gradientsOf(
+        reshape(dx, x.shape),
+        weight,
+        reshape(dWeight, [channels]),
+        bias,
+        reshape(dBias, [channels]),
+      );
+    }
     const dx = x.requiresGrad ? allocateRows(x) : null;
     const dWeight = weight?.requiresGrad ? allocate([channels], x.dtype, x.device) : null;
     const dBias = bias?.requiresGrad ? allocate([channels], x.dtype, x.device) : null;
@@ -344,25 +376,11 @@ function normalizeGroups(
     }
     releaseCopy(xs, x);
     releaseCopy(dys, dy);
-    return inGivenOrder(dx, weight, dWeight, bias, dBias);
+    return gradientsOf(dx, weight, dWeight, bias, dBias);
   });
   mean.dispose();
   variance.dispose();
   return y;
-}
-
-/** The gradients of x and of those of weight and bias that were given. */
-function inGivenOrder(
-  dx: Tensor | null,
-  weight: OptionalTensor,
-  dWeight: Tensor | null,
-  bias: OptionalTensor,
-  dBias: Tensor | null,
-): (Tensor | null)[] {
-  const gradients = [dx];
-  if (weight) gradients.push(dWeight);
-  if (bias) gradients.push(dBias);
-  return gradients;
 }
 
 function checkRows(op: string, x: Tensor, minRank: number): void {

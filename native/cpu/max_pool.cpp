@@ -75,7 +75,7 @@ void forward(const Pool& pool, const T* x, T* y, I* tap, int64_t begin, int64_t 
         }
         for (int u = 0; u < U; u++) {
           store(y + to + c + u * N, best[u]);
-          if constexpr (Tapped) store(tap + to + c + u * N, __builtin_convertvector(arg[u], Vec<I, N>));
+          if constexpr (Tapped) store_as<I, N>(tap + to + c + u * N, arg[u]);
         }
       });
     }
@@ -108,10 +108,8 @@ void backward(const Pool& pool, const T* dy, const I* tap, T* dx, int64_t begin,
               const int64_t from = (line + w) * channels + c;
               for (int u = 0; u < U; u++) {
                 V v;
-                Vec<I, N> t;
                 load(v, dy + from + u * N);
-                load(t, tap + from + u * N);
-                sum[u] += __builtin_convertvector(t, K) == k ? v : V{};
+                sum[u] += load_as<IntLike<T>, N>(tap + from + u * N) == k ? v : V{};
               }
             }
           }

@@ -4,6 +4,10 @@
 #include <cstdint>
 #include <type_traits>
 
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
 #include "shared/inline.h"
 
 namespace gt::cpu {
@@ -36,6 +40,36 @@ GT_INLINE void load(V& v, const T* p) {
 template <class V, class T>
 GT_INLINE void store(T* p, const V& v) {
   __builtin_memcpy(p, &v, sizeof v);
+}
+
+// N integers K from memory of integers I, and back. GCC 12 converts vectors by single elements where the
+// sizes differ by more than two.
+template <class K, int N, class I>
+GT_INLINE Vec<K, N> load_as(const I* p) {
+  Vec<I, N> v;
+  load(v, p);
+  if constexpr (sizeof(I) == 1) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(K) == 4 && N == 16) return (Vec<K, N>)_mm512_maskz_cvtepu8_epi32(0xFFFF, (__m128i)v);
+#endif
+    return __builtin_convertvector(__builtin_convertvector(v, Vec<uint16_t, N>), Vec<K, N>);
+  } else {
+    return __builtin_convertvector(v, Vec<K, N>);
+  }
+}
+template <class I, int N, class V>
+GT_INLINE void store_as(I* p, const V& v) {
+  if constexpr (sizeof(I) == 1) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(V) == 64 && N == 16) {
+      store(p, _mm512_maskz_cvtepi32_epi8(0xFFFF, (__m512i)v));
+      return;
+    }
+#endif
+    store(p, __builtin_convertvector(__builtin_convertvector(v, Vec<uint16_t, N>), Vec<I, N>));
+  } else {
+    store(p, __builtin_convertvector(v, Vec<I, N>));
+  }
 }
 
 // Covers 0…channels: calls body.operator()<N, U>(c) for U vectors of N elements from c on. The last vectors

@@ -88,7 +88,6 @@ testOp<Params>("batchNorm", {
   run: run(batchNorm),
   reference,
   samples,
-  secondDerivatives: false,
   errors: [
     {
       name: "a vector",
@@ -157,7 +156,6 @@ testOp<Params>("batchNormRelu", {
   run: run(batchNormRelu),
   reference: (inputs, params) => relu(reference(inputs, params)),
   samples,
-  secondDerivatives: false,
 });
 
 describe("batchNorm", () => {

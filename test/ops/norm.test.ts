@@ -64,7 +64,6 @@ testOp<RowParams>("layerNorm", {
     { inputs: [[2, 1], [1], [1]], params: { shape: [1], eps: 0.5 } },
     { inputs: [[65, 1025], [1025], [1025]], params: { shape: [1025] }, gradients: false },
   ],
-  secondDerivatives: false,
   errors: [
     {
       name: "another shape",
@@ -121,7 +120,6 @@ testOp<RowParams>("rmsNorm", {
     { inputs: [[2, 3, 33]], params: { shape: [33] } },
     { inputs: [[0, 5], [5]], params: { shape: [5] } },
   ],
-  secondDerivatives: false,
 });
 
 interface GroupParams {
@@ -147,7 +145,6 @@ testOp<GroupParams>("groupNorm", {
     { inputs: [[3, 130, 17, 17], [130], [130]], params: { groups: 10 }, gradients: false },
     { inputs: [[2, 3, 129, 129], [3], [3]], params: { groups: 3 }, gradients: false },
   ],
-  secondDerivatives: false,
   errors: [
     {
       name: "groups that do not fit",
@@ -187,7 +184,6 @@ testOp<{ eps?: number } | undefined>("instanceNorm", {
     { inputs: [[2, 2, 2, 3, 2]] },
     { inputs: [[0, 2, 2, 3], [2], [2]] },
   ],
-  secondDerivatives: false,
   errors: [
     {
       name: "one position",
