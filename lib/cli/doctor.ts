@@ -1,0 +1,114 @@
+// gradtape doctor: what this installation is, and whether it works.
+import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
+import { availableParallelism, cpus, totalmem } from "node:os";
+import { fileURLToPath } from "node:url";
+import { bytes, jsonLine, paint, plural, print, type Terminal } from "./terminal.js";
+
+interface Check {
+  name: string;
+  value: string;
+  /** False for what keeps gradtape from working; null for what is only told. */
+  ok: boolean | null;
+}
+
+/** Returns 1 if something is broken. */
+export async function doctorCommand(terminal: Terminal, flags: { json?: boolean }): Promise<number> {
+  const require = createRequire(import.meta.url);
+  const root = fileURLToPath(new URL("../..", import.meta.url));
+  const checks: Check[] = [
+    { name: "gradtape", value: require("../../package.json").version, ok: null },
+    { name: "node", value: process.versions.node, ok: null },
+    { name: "platform", value: `${process.platform}-${process.arch}`, ok: null },
+    {
+      name: "processor",
+      value: `${cpus()[0]?.model.trim() ?? "unknown"}, ${plural(availableParallelism(), "core")}`,
+      ok: null,
+    },
+  ];
+  try {
+    checks.push({ name: "addon", value: require("node-gyp-build").path(root), ok: true });
+    const { native } = await import("../native.js");
+    const { memoryStats } = await import("../memory.js");
+    const { isa, threads, onednn } = native.describe();
+    checks.push(
+      { name: "instructions", value: isa, ok: true },
+      { name: "threads", value: String(threads), ok: true },
+      { name: "oneDNN", value: onednn, ok: true },
+      {
+        name: "memory",
+        value: `${bytes(memoryStats().limit)} for tensors, of ${bytes(totalmem())}`,
+        ok: true,
+      },
+      await selfTest(),
+    );
+  } catch (error) {
+    checks.push({
+      name: "addon",
+      value: error instanceof Error ? error.message.split("\n")[0] : String(error),
+      ok: false,
+    });
+  }
+  const digits = fileURLToPath(new URL("../../data/digits/train-images-idx3-ubyte", import.meta.url));
+  checks.push({
+    name: "data",
+    value: existsSync(digits) ? "digits" : `${digits} is missing`,
+    ok: existsSync(digits),
+  });
+  checks.push({ name: "CUDA", value: "no CUDA engine in this build", ok: null });
+
+  const ok = checks.every((check) => check.ok !== false);
+  if (flags.json) {
+    terminal.out.write(jsonLine({ ok, checks }));
+    return ok ? 0 : 1;
+  }
+  for (const check of checks) {
+    const mark =
+      check.ok === null
+        ? paint(terminal, "dim", "·")
+        : check.ok
+          ? paint(terminal, "green", "✓")
+          : paint(terminal, "red", "✗");
+    print(terminal, `  ${mark} ${check.name.padEnd(13)} ${check.value}`);
+  }
+  print(terminal);
+  print(
+    terminal,
+    ok
+      ? `  ${paint(terminal, ["bold", "green"], "gradtape works here")}`
+      : `  ${paint(terminal, ["bold", "red"], "gradtape does not work here")}; see the lines marked ✗`,
+  );
+  return ok ? 0 : 1;
+}
+
+/** Trains a small network for some steps: the loss must fall. */
+async function selfTest(): Promise<Check> {
+  const name = "self-test";
+  try {
+    const { linear, manualSeed, noGrad, randn, tidy } = await import("../index.js");
+    const begin = performance.now();
+    const [first, last] = await tidy(async () => {
+      manualSeed(0);
+      const x = randn([32, 8]);
+      const weight = randn([4, 8], { requiresGrad: true });
+      const target = randn([32, 4]);
+      let first = 0;
+      let last = 0;
+      for (let step = 0; step < 20; step++) {
+        const error = linear(x, weight).sub(target);
+        const loss = error.square().mean();
+        loss.backward();
+        noGrad(() => weight.add_(weight.grad!, { alpha: -0.5 }));
+        weight.grad = null;
+        last = await loss.item();
+        if (step === 0) first = last;
+      }
+      return [first, last];
+    });
+    const fell = last < first;
+    const value = `20 training steps, loss ${first.toFixed(3)} → ${last.toFixed(3)}, ${Math.round(performance.now() - begin)} ms`;
+    return { name, value: fell ? value : `${value}: the loss did not fall`, ok: fell };
+  } catch (error) {
+    return { name, value: error instanceof Error ? error.message : String(error), ok: false };
+  }
+}
