@@ -119,6 +119,8 @@ export { type CrossEntropyOptions, crossEntropy, type LossOptions, type LossRedu
 export { type NllLossOptions, nllLoss } from "./ops/loss.js";
 export { cumprod, cumsum, type ScanOptions } from "./ops/scan.js";
 export { argsort, type SortOptions, type SortResult, sort, type TopKOptions, topK } from "./ops/sort.js";
+export { type BinaryCrossEntropyOptions, type BinaryLogitsOptions, binaryCrossEntropy, binaryCrossEntropyWithLogits } from "./ops/element-loss.js";
+export { huberLoss, type KlDivOptions, klDiv, l1Loss, mseLoss, smoothL1Loss } from "./ops/element-loss.js";
 export {
   abs,
   acos,
