@@ -2,6 +2,7 @@
 import { checkOptions } from "../check.js";
 import { show } from "../dtype.js";
 import * as ops from "../ops/activation.js";
+import { logSoftmax, type SoftmaxOptions, softmax } from "../ops/softmax.js";
 import type { Tensor } from "../tensor.js";
 import { Module } from "./module.js";
 
@@ -136,5 +137,25 @@ export class Hardsigmoid extends Module {
 export class Hardswish extends Module {
   forward(x: Tensor): Tensor {
     return ops.hardswish(x);
+  }
+}
+
+/** {@link softmax} */
+export class Softmax extends Activation<SoftmaxOptions> {
+  constructor(options?: SoftmaxOptions) {
+    super(options, ["dim"]);
+  }
+  forward(x: Tensor): Tensor {
+    return softmax(x, this.options);
+  }
+}
+
+/** {@link logSoftmax} */
+export class LogSoftmax extends Activation<SoftmaxOptions> {
+  constructor(options?: SoftmaxOptions) {
+    super(options, ["dim"]);
+  }
+  forward(x: Tensor): Tensor {
+    return logSoftmax(x, this.options);
   }
 }

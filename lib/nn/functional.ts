@@ -21,6 +21,14 @@ export {
 } from "../ops/loss.js";
 export { linear } from "../ops/matmul.js";
 export {
+  groupNorm,
+  type InstanceNormOptions,
+  instanceNorm,
+  layerNorm,
+  type NormOptions,
+  rmsNorm,
+} from "../ops/norm.js";
+export {
   adaptiveAvgPool1d,
   adaptiveAvgPool2d,
   adaptiveAvgPool3d,

@@ -7,6 +7,7 @@ export * from "./flatten.js";
 export * as functional from "./functional.js";
 export * as init from "./init.js";
 export { Linear } from "./linear.js";
+export * from "./loss.js";
 export { type AnyModule, type ForwardHook, type ForwardPreHook, Module, type StateDict } from "./module.js";
 export * from "./norm.js";
 export { buffer, parameter } from "./parameter.js";

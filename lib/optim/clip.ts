@@ -10,11 +10,17 @@ import { allocate, Tensor } from "../tensor.js";
 function gradients(op: string, params: Iterable<Tensor>): Tensor[] {
   const single = params instanceof Tensor;
   if (!single && (params === null || typeof params !== "object" || !(Symbol.iterator in params))) {
-    throw new ArgumentError(`params must be a list of tensors, not ${show(params)}`, { op, argument: "params", value: params });
+    throw new ArgumentError(`params must be a list of tensors, not ${show(params)}`, {
+      op,
+      argument: "params",
+      value: params,
+    });
   }
   const list = single ? [params] : [...params];
   list.forEach((p, i) => checkTensor(op, `params[${i}]`, p));
-  return list.flatMap((p, i) => (p.grad === null ? [] : [checkTensor(op, `the gradient of params[${i}]`, p.grad)]));
+  return list.flatMap((p, i) =>
+    p.grad === null ? [] : [checkTensor(op, `the gradient of params[${i}]`, p.grad)],
+  );
 }
 
 /**
@@ -27,7 +33,11 @@ function gradients(op: string, params: Iterable<Tensor>): Tensor[] {
  * @returns The norm before, a float64 tensor of one element.
  * @example optim.clipGradNorm_(model.parameters(), 1);
  */
-export function clipGradNorm_(params: Iterable<Tensor>, maxNorm: number, options?: { normType?: number }): Tensor {
+export function clipGradNorm_(
+  params: Iterable<Tensor>,
+  maxNorm: number,
+  options?: { normType?: number },
+): Tensor {
   const op = "clipGradNorm_";
   const list = gradients(op, params);
   checkNumber(op, "maxNorm", maxNorm, 0);

@@ -53,6 +53,27 @@ const cases: Case[] = [
   ["BatchNorm1d", () => new nn.BatchNorm1d(3), [4, 3, 5], [4, 3, 5], { weight: [3], bias: [3] }],
   ["BatchNorm2d", () => new nn.BatchNorm2d(3), [4, 3, 5, 2], [4, 3, 5, 2], { weight: [3], bias: [3] }],
   ["BatchNorm3d", () => new nn.BatchNorm3d(3, { affine: false }), [4, 3, 5, 2, 1], [4, 3, 5, 2, 1], {}],
+  ["InstanceNorm1d", () => new nn.InstanceNorm1d(3), [4, 3, 5], [4, 3, 5], {}],
+  [
+    "InstanceNorm2d",
+    () => new nn.InstanceNorm2d(3, { affine: true, trackRunningStats: true }),
+    [4, 3, 5, 2],
+    [4, 3, 5, 2],
+    { weight: [3], bias: [3] },
+  ],
+  ["InstanceNorm3d", () => new nn.InstanceNorm3d(3), [4, 3, 5, 2, 2], [4, 3, 5, 2, 2], {}],
+  ["LayerNorm", () => new nn.LayerNorm([3, 5]), [4, 3, 5], [4, 3, 5], { weight: [3, 5], bias: [3, 5] }],
+  [
+    "LayerNorm without bias",
+    () => new nn.LayerNorm(5, { bias: false }),
+    [4, 3, 5],
+    [4, 3, 5],
+    { weight: [5] },
+  ],
+  ["RMSNorm", () => new nn.RMSNorm(5), [4, 3, 5], [4, 3, 5], { weight: [5] }],
+  ["GroupNorm", () => new nn.GroupNorm(2, 4), [2, 4, 3], [2, 4, 3], { weight: [4], bias: [4] }],
+  ["Softmax", () => new nn.Softmax({ dim: 1 }), [2, 4, 3], [2, 4, 3], {}],
+  ["LogSoftmax", () => new nn.LogSoftmax(), [2, 4, 3], [2, 4, 3], {}],
   ["MaxPool1d", () => new nn.MaxPool1d(2), [2, 3, 7], [2, 3, 3], {}],
   ["MaxPool2d", () => new nn.MaxPool2d(3, { stride: 2, padding: 1 }), [2, 3, 7, 8], [2, 3, 4, 4], {}],
   ["MaxPool3d", () => new nn.MaxPool3d([1, 2, 2], { ceilMode: true }), [2, 3, 2, 3, 4], [2, 3, 2, 2, 2], {}],
@@ -173,6 +194,21 @@ describe("layers", () => {
     expect(g.slice(4, 8)).toEqual([1, 1, 1, 1]);
     expect(g.slice(36)).toEqual([0, 0, 0, 0]);
     expect(String(layer)).toBe("Embedding(10, 4, paddingIdx=-1)");
+  });
+});
+
+describe("losses", () => {
+  it("are their functions with fixed options", () => {
+    const [x, y] = [randn([4, 3]), tensor([0n, 2n, 1n, 2n])];
+    const weight = tensor([1, 2, 3]);
+    const options = { reduction: "sum", labelSmoothing: 0.1 } as const;
+    const loss = new nn.CrossEntropyLoss({ ...options, weight });
+    expect(loss.forward(x, y).itemSync()).toBe(
+      nn.functional.crossEntropy(x, y, { ...options, weight }).itemSync(),
+    );
+    expect([...loss.stateDict().keys()]).toEqual(["weight"]);
+    expect(String(new nn.NLLLoss({ reduction: "sum" }))).toBe('NLLLoss(reduction="sum")');
+    expect(new nn.NLLLoss().forward(x, y).itemSync()).toBe(nn.functional.nllLoss(x, y).itemSync());
   });
 });
 

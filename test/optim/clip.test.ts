@@ -3,7 +3,11 @@ import { ones, optim, setNumThreads, type Tensor, tensor, zeros } from "../../li
 import { expectError } from "../support/op-suite.js";
 import { Rng } from "../support/rng.js";
 
-function withGrad(values: ArrayLike<number>, shape: number[], dtype: "float32" | "float64" = "float64"): Tensor {
+function withGrad(
+  values: ArrayLike<number>,
+  shape: number[],
+  dtype: "float32" | "float64" = "float64",
+): Tensor {
   const p = zeros(shape, { dtype, requiresGrad: true });
   p.grad = tensor(Float64Array.from(values), { shape, dtype });
   return p;
@@ -17,7 +21,8 @@ describe("clipGradNorm_", () => {
     const rng = new Rng(3);
     const data = [1025, 12, 0, 1, 20_000].map((n) => Float64Array.from({ length: n }, () => rng.normal()));
     const all = data.flatMap((d) => [...d].map(Math.abs));
-    const norm = normType === Infinity ? Math.max(...all) : all.reduce((s, v) => s + v ** normType, 0) ** (1 / normType);
+    const norm =
+      normType === Infinity ? Math.max(...all) : all.reduce((s, v) => s + v ** normType, 0) ** (1 / normType);
     for (const maxNorm of [norm / 3, norm * 2]) {
       const params = data.map((d, i) => withGrad(d, i === 1 ? [3, 4] : [d.length]));
       // Another memory layout.
@@ -26,13 +31,22 @@ describe("clipGradNorm_", () => {
       const result = optim.clipGradNorm_(params, maxNorm, { normType });
       expect(result.itemSync() / norm).toBeCloseTo(1, 10);
       const factor = Math.min(1, maxNorm / (norm + 1e-6));
-      data.forEach((d, i) => close(params[i].grad!, d.map((v) => v * factor)));
+      data.forEach((d, i) =>
+        close(
+          params[i].grad!,
+          d.map((v) => v * factor),
+        ),
+      );
     }
   });
 
   it("does not depend on the number of threads", () => {
     const rng = new Rng(4);
-    const p = withGrad(Float64Array.from({ length: 300_001 }, () => rng.normal()), [300_001], "float32");
+    const p = withGrad(
+      Float64Array.from({ length: 300_001 }, () => rng.normal()),
+      [300_001],
+      "float32",
+    );
     const norms = [1, 2].map((threads) => {
       setNumThreads(threads);
       return optim.clipGradNorm_([p], Infinity).itemSync();
@@ -61,7 +75,11 @@ describe("clipGradValue_", () => {
 describe("refuses", () => {
   const p = withGrad([1], [1]);
   it.each<[string, () => unknown, RegExp]>([
-    ["a number for parameters", () => optim.clipGradNorm_(3 as never, 1), /clipGradNorm_: params must be a list of tensors, not 3/],
+    [
+      "a number for parameters",
+      () => optim.clipGradNorm_(3 as never, 1),
+      /clipGradNorm_: params must be a list of tensors, not 3/,
+    ],
     ["a list of numbers", () => optim.clipGradValue_([3] as never, 1), /params\[0\] must be a tensor/],
     ["a negative norm", () => optim.clipGradNorm_([p], -1), /maxNorm must be a number from 0/],
     ["a power of 0", () => optim.clipGradNorm_([p], 1, { normType: 0 }), /normType must be a number/],
