@@ -4,7 +4,7 @@
 // its gradient rule needs, and the rule itself. Rules use public ops, so that recording them (createGraph) gives
 // second derivatives. A saved tensor is held by the tape until backward passes it, whatever its user does.
 import { checkFunction, checkTensor } from "./check.js";
-import { AutogradError, ShapeError } from "./errors.js";
+import { ArgumentError, AutogradError, ShapeError } from "./errors.js";
 import { adopt, closeScope, drop, keepFor, madeInScope, openScope, retain } from "./memory.js";
 import { sameShape, showShape, stridesAreContiguous, stridesAreDense } from "./shape.js";
 import type { Tensor } from "./tensor.js";
@@ -176,9 +176,12 @@ export function refuseSecondDerivative(op: string): void {
   }
 }
 
-/** An in-place update changes `t`: refused where the tape would go wrong, else noted for saved copies of it. */
-export function checkInPlace(op: string, t: Tensor): void {
-  if (t.requiresGrad && enabled) {
+/**
+ * An in-place update of `t` with values of `sources`: refused where the tape would go wrong or several elements are the
+ * same memory, else noted for saved copies of `t`.
+ */
+export function checkInPlace(op: string, t: Tensor, ...sources: readonly Tensor[]): void {
+  if (enabled && t.requiresGrad) {
     throw new AutogradError(
       "a tensor that requires grad cannot be changed in place while operations are recorded",
       {
@@ -187,6 +190,21 @@ export function checkInPlace(op: string, t: Tensor): void {
         hint: "do it inside of noGrad()",
       },
     );
+  }
+  if (enabled && sources.some((s) => s.requiresGrad)) {
+    throw new AutogradError("an update in place is not recorded, but its source requires grad", {
+      op,
+      hint: "detach() the source, do it inside of noGrad(), or use an operation that makes a new tensor",
+    });
+  }
+  for (let i = 0; i < t.rank; i++) {
+    if (t.strides[i] === 0 && t.shape[i] > 1) {
+      throw new ArgumentError("several elements of x are the same memory, as after expand()", {
+        op,
+        argument: "x",
+        hint: "clone() it first",
+      });
+    }
   }
   t.storage.version++;
 }

@@ -5,7 +5,7 @@ import { checkDtype, type DType, dtypes, isFloat } from "../dtype.js";
 import { ShapeError } from "../errors.js";
 import { layoutLike } from "../layout.js";
 import { kernels } from "../native.js";
-import { broadcastShapes, sameShape, stridesAreContiguous } from "../shape.js";
+import { broadcastShapes, sameShape, showShape, stridesAreContiguous } from "../shape.js";
 import { checkInPlace, record } from "../tape.js";
 import { allocate, allocateView, type Tensor } from "../tensor.js";
 
@@ -48,18 +48,29 @@ export function to(x: Tensor, target: DType | Device): Tensor {
 /** A tensor on the same memory that is not part of the graph. */
 export function detach(x: Tensor): Tensor {
   checkTensor("detach", "x", x);
-  return x.requiresGrad ? allocateView(x, x.shape, x.strides) : x;
+  return allocateView(x, x.shape, x.strides);
 }
 
-/** Overwrites `x` with the values of `source`, which may broadcast and have another dtype. Returns `x`. */
+/**
+ * Overwrites `x` with the values of `source`, which may broadcast and have another dtype. Returns `x`.
+ * @throws {@link AutogradError} if `x` or `source` requires grad while operations are recorded.
+ * @example noGrad(() => weight.copy_(loaded));
+ */
 export function copy_(x: Tensor, source: Tensor): Tensor {
   checkTensor("copy_", "x", x);
   checkTensor("copy_", "source", source);
   const shape = broadcastShapes("copy_", x.shape, source.shape, "x", "source");
   if (!sameShape(shape, x.shape)) {
-    throw new ShapeError(`source [${source.shape.join(", ")}] does not fit into x [${x.shape.join(", ")}]`, { op: "copy_", argument: "source" });
+    throw new ShapeError(`source ${showShape(source.shape)} does not fit into x ${showShape(x.shape)}`, {
+      op: "copy_",
+      argument: "source",
+      value: source.shape,
+    });
   }
-  checkInPlace("copy_", x);
-  kernels.copy(source.id, x.id);
+  checkInPlace("copy_", x, source);
+  // Another view of the same memory would be overwritten while it is read.
+  const apart = source.storage === x.storage && source !== x ? clone(source) : source;
+  kernels.copy(apart.id, x.id);
+  if (apart !== source) apart.dispose();
   return x;
 }

@@ -11,20 +11,6 @@ import { type Operand, promoteNumber } from "./arithmetic.js";
 import { clone, to } from "./copy.js";
 import { type ClampOptions, checkBounds, clampType, refuseBool } from "./unary.js";
 
-/** Checks the target of an update and counts the update. */
-function checkTarget(op: string, x: Tensor): void {
-  for (let i = 0; i < x.rank; i++) {
-    if (x.strides[i] === 0 && x.shape[i] > 1) {
-      throw new ArgumentError("several elements of x are the same memory, as after expand()", {
-        op,
-        argument: "x",
-        hint: "clone() it first",
-      });
-    }
-  }
-  checkInPlace(op, x);
-}
-
 const kind = (dtype: DType) => (dtype === "bool" ? 0 : isFloat(dtype) ? 2 : 1);
 
 function checkKind(op: string, x: Tensor, argument: string, dtype: DType): void {
@@ -83,12 +69,12 @@ function update(kernel: Binary, x: Tensor, b: Operand): Tensor {
     throw new DtypeError("it is not defined for bool tensors", { op, argument: "x", value: t.dtype });
   if (typeof b === "number") {
     const value = checkNumberFor(op, t, "b", b);
-    checkTarget(op, t);
+    checkInPlace(op, t);
     kernels[`${kernel}_scalar`](t.id, value, false, t.id);
     return t;
   }
   const source = checkSource(op, t, "b", b);
-  checkTarget(op, t);
+  checkInPlace(op, t, source);
   kernels[kernel](t.id, source.id, t.id);
   if (source !== b) source.dispose();
   return t;
@@ -128,7 +114,7 @@ function addScaled(
   if (t.dtype === "bool")
     throw new DtypeError("alpha is not defined for bool tensors", { op, argument: "alpha", value: alpha });
   const source = checkSource(op, t, "b", b);
-  checkTarget(op, t);
+  checkInPlace(op, t, source);
   kernels.add_scaled(t.id, source.id, sign * alpha, t.id);
   if (source !== b) source.dispose();
   return t;
@@ -154,7 +140,7 @@ export function fill_(x: Tensor, value: number): Tensor {
       value,
     });
   }
-  checkTarget("fill_", t);
+  checkInPlace("fill_", t);
   kernels.fill(t.id, value);
   return t;
 }
@@ -162,7 +148,7 @@ export function fill_(x: Tensor, value: number): Tensor {
 /** Sets every element to 0. Returns `x`. */
 export function zero_(x: Tensor): Tensor {
   const t = checkTensor("zero_", "x", x);
-  checkTarget("zero_", t);
+  checkInPlace("zero_", t);
   kernels.fill(t.id, 0);
   return t;
 }
@@ -201,7 +187,7 @@ function addCombined(
     });
   const p = checkSource(op, t, "a", a);
   const q = checkSource(op, t, "b", b);
-  checkTarget(op, t);
+  checkInPlace(op, t, p, q);
   if (op === "addcmul_") kernels.addcmul(t.id, p.id, q.id, value, t.id);
   else kernels.addcdiv(t.id, p.id, q.id, value, t.id);
   if (p !== a) p.dispose();
@@ -221,7 +207,7 @@ export function clamp_(x: Tensor, options: ClampOptions): Tensor {
       hint: "use clamp()",
     });
   }
-  checkTarget("clamp_", t);
+  checkInPlace("clamp_", t);
   kernels.clamp(t.id, low, high, t.id);
   return t;
 }
