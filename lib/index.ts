@@ -78,6 +78,7 @@ export {
   zeros,
   zerosLike,
 } from "./ops/create.js";
+export { empty, emptyLike, eye, fullLike, linspace } from "./ops/create.js";
 export { type DropoutOptions, dropout } from "./ops/dropout.js";
 export {
   add_,
@@ -163,6 +164,7 @@ export {
   transpose,
   unsqueeze,
 } from "./ops/view.js";
+export { moveDim } from "./ops/view.js";
 export { maskedFill, where } from "./ops/where.js";
 export * as optim from "./optim/index.js";
 export { defaultGenerator, Generator, manualSeed, type Seed } from "./random.js";

@@ -104,6 +104,7 @@ declare module "./tensor.js" {
     /** See {@link reduce.norm}. */ norm: Method<typeof reduce.norm>;
     /** See {@link random.normal_}. */ normal_: Method<typeof random.normal_>;
     /** See {@link pad.pad}. */ pad: Method<typeof pad.pad>;
+    /** See {@link view.moveDim}. */ moveDim: Method<typeof view.moveDim>;
     /** See {@link view.permute}. */ permute: Method<typeof view.permute>;
     /** See {@link arithmetic.pow}. */ pow: Method<typeof arithmetic.pow>;
     /** See {@link reduce.prod}. */ prod: Method<typeof reduce.prod>;
@@ -244,6 +245,7 @@ method("neg", unary.neg);
 method("norm", reduce.norm);
 method("normal_", random.normal_);
 method("pad", pad.pad);
+method("moveDim", view.moveDim);
 method("permute", view.permute);
 method("pow", arithmetic.pow);
 method("prod", reduce.prod);

@@ -1,12 +1,12 @@
 // Making tensors from values.
-import { checkBoolean, checkNumber, checkOptions } from "../check.js";
+import { checkBoolean, checkInteger, checkNumber, checkOptions, checkTensor } from "../check.js";
 import { checkDevice, type Device } from "../device.js";
 import { checkDtype, type DType, isFloat, show, type TypedArray } from "../dtype.js";
 import { ArgumentError, DtypeError, ShapeError } from "../errors.js";
+import { layoutLike } from "../layout.js";
 import { kernels, native } from "../native.js";
 import { checkShape, numelOf, type Shape, showShape } from "../shape.js";
-import { allocate, type NestedArray, type Tensor } from "../tensor.js";
-import { checkTensor } from "../check.js";
+import { allocate, allocateView, type NestedArray, type Tensor } from "../tensor.js";
 
 /** Where and as what a tensor is made. */
 export interface TensorOptions {
@@ -31,10 +31,14 @@ export function checkTensorOptions(
   const result = {
     dtype: options?.dtype === undefined ? dtype : checkDtype(op, options.dtype),
     device: options?.device === undefined ? "cpu" : checkDevice(op, options.device),
-    requiresGrad: options?.requiresGrad === undefined ? false : checkBoolean(op, "requiresGrad", options.requiresGrad),
+    requiresGrad:
+      options?.requiresGrad === undefined ? false : checkBoolean(op, "requiresGrad", options.requiresGrad),
   };
   if (result.requiresGrad && !isFloat(result.dtype)) {
-    throw new DtypeError(`only float tensors have gradients, not ${result.dtype}`, { op, argument: "requiresGrad" });
+    throw new DtypeError(`only float tensors have gradients, not ${result.dtype}`, {
+      op,
+      argument: "requiresGrad",
+    });
   }
   return result;
 }
@@ -71,7 +75,8 @@ export function tensor(data: TensorData, options?: TensorOptions & { shape?: Sha
   shape = [];
   for (let level: TensorData = data; Array.isArray(level); level = level[0] as TensorData) {
     shape.push(level.length);
-    if (shape.length > 8) throw new ShapeError("data is nested more than 8 deep", { op: "tensor", argument: "data" });
+    if (shape.length > 8)
+      throw new ShapeError("data is nested more than 8 deep", { op: "tensor", argument: "data" });
     if (level.length === 0) break;
   }
   const flat: (number | bigint | boolean)[] = [];
@@ -87,7 +92,11 @@ export function tensor(data: TensorData, options?: TensorOptions & { shape?: Sha
   for (let i = 0; i < flat.length; i++) {
     const value = flat[i];
     if (typeof value !== kind) {
-      throw new DtypeError(`data mixes ${kind}s and ${typeof value}s`, { op: "tensor", argument: "data", value });
+      throw new DtypeError(`data mixes ${kind}s and ${typeof value}s`, {
+        op: "tensor",
+        argument: "data",
+        value,
+      });
     }
     store(values, i, value, wanted.dtype);
   }
@@ -98,7 +107,11 @@ export function tensor(data: TensorData, options?: TensorOptions & { shape?: Sha
 function flatten(data: TensorData, shape: number[], depth: number, out: (number | bigint | boolean)[]): void {
   if (depth === shape.length) {
     if (typeof data !== "number" && typeof data !== "bigint" && typeof data !== "boolean") {
-      if (Array.isArray(data)) throw new ShapeError("data is ragged: its nested arrays differ in depth", { op: "tensor", argument: "data" });
+      if (Array.isArray(data))
+        throw new ShapeError("data is ragged: its nested arrays differ in depth", {
+          op: "tensor",
+          argument: "data",
+        });
       throw new ArgumentError(`data must hold numbers, bigints or booleans, not ${show(data)}`, {
         op: "tensor",
         argument: "data",
@@ -120,7 +133,11 @@ function flatten(data: TensorData, shape: number[], depth: number, out: (number 
 function store(values: TypedArray, i: number, value: number | bigint | boolean, dtype: DType): void {
   if (values instanceof BigInt64Array) {
     if (typeof value === "number" && !Number.isSafeInteger(value)) {
-      throw new DtypeError(`data holds ${value}, which is not an exact integer`, { op: "tensor", argument: "data", value });
+      throw new DtypeError(`data holds ${value}, which is not an exact integer`, {
+        op: "tensor",
+        argument: "data",
+        value,
+      });
     }
     values[i] = BigInt(value);
   } else if (dtype === "bool") {
@@ -199,29 +216,86 @@ export function ones(shape: Shape, options?: TensorOptions): Tensor {
 
 function filled(op: string, shape: Shape, value: unknown, options: TensorOptions | undefined): Tensor {
   const sizes = checkShape(op, shape);
-  const { dtype, device, requiresGrad } = checkTensorOptions(op, options);
-  if (typeof value !== "number") {
-    throw new ArgumentError(`value must be a number, not ${show(value)}`, { op, argument: "value", value });
-  }
-  const t = allocate(sizes, dtype, device);
-  kernels.fill(t.id, value);
-  t.requiresGrad = requiresGrad;
+  return make(sizes, checkValue(op, value), checkTensorOptions(op, options));
+}
+
+function checkValue(op: string, value: unknown): number {
+  if (typeof value === "number") return value;
+  throw new ArgumentError(`value must be a number, not ${show(value)}`, { op, argument: "value", value });
+}
+
+/** A new tensor, filled unless the value is null. */
+function make(shape: Shape, value: number | null, options: Required<TensorOptions>, strides?: Shape): Tensor {
+  const t = allocate(shape, options.dtype, options.device, strides);
+  if (value !== null) kernels.fill(t.id, value);
+  t.requiresGrad = options.requiresGrad;
   return t;
 }
 
-/** A tensor of zeros with the shape, dtype and device of `x`. */
+/**
+ * A tensor of this shape whose values are whatever the memory held: to be overwritten whole.
+ * @example empty([2, 3])
+ */
+export function empty(shape: Shape, options?: TensorOptions): Tensor {
+  return make(checkShape("empty", shape), null, checkTensorOptions("empty", options));
+}
+
+/** A tensor of zeros with the shape, dtype, device and memory layout of `x`. */
 export function zerosLike(x: Tensor, options?: TensorOptions): Tensor {
-  return filledLike("zerosLike", x, 0, options);
+  return like("zerosLike", x, 0, options);
 }
 
-/** A tensor of ones with the shape, dtype and device of `x`. */
+/** A tensor of ones with the shape, dtype, device and memory layout of `x`. */
 export function onesLike(x: Tensor, options?: TensorOptions): Tensor {
-  return filledLike("onesLike", x, 1, options);
+  return like("onesLike", x, 1, options);
 }
 
-function filledLike(op: string, x: Tensor, value: number, options: TensorOptions | undefined): Tensor {
+/** A tensor filled with one value, with the shape, dtype, device and memory layout of `x`. */
+export function fullLike(x: Tensor, value: number, options?: TensorOptions): Tensor {
+  return like("fullLike", x, checkValue("fullLike", value), options);
+}
+
+/** {@link empty} with the shape, dtype, device and memory layout of `x`. */
+export function emptyLike(x: Tensor, options?: TensorOptions): Tensor {
+  return like("emptyLike", x, null, options);
+}
+
+function like(op: string, x: Tensor, value: number | null, options: TensorOptions | undefined): Tensor {
   checkTensor(op, "x", x);
-  return filled(op, x.shape, value, { dtype: x.dtype, device: x.device, ...checkOptions(op, options, tensorOptions) });
+  const o = checkTensorOptions(op, options, x.dtype);
+  if (options?.device === undefined) o.device = x.device;
+  return make(x.shape, value, o, layoutLike(x));
+}
+
+/**
+ * The identity matrix of `rows` rows and `columns` (default: as many) columns.
+ * @example eye(3)
+ */
+export function eye(rows: number, options?: TensorOptions & { columns?: number }): Tensor {
+  const o = checkTensorOptions("eye", options, "float32", [...tensorOptions, "columns"]);
+  const n = checkInteger("eye", "rows", rows, 0, 2 ** 26);
+  const m = options?.columns === undefined ? n : checkInteger("eye", "columns", options.columns, 0, 2 ** 26);
+  const t = make([n, m], 0, o);
+  const length = Math.min(n, m);
+  if (length > 0) {
+    const diagonal = allocateView(t, [length], [m + 1]);
+    kernels.fill(diagonal.id, 1);
+    diagonal.dispose();
+  }
+  return t;
+}
+
+/**
+ * `steps` numbers from `start` to `end`, both included, at equal distances.
+ * @example linspace(0, 1, 5)   // [0, 0.25, 0.5, 0.75, 1]
+ */
+export function linspace(start: number, end: number, steps: number, options?: TensorOptions): Tensor {
+  const o = checkTensorOptions("linspace", options);
+  checkNumber("linspace", "start", start, -Number.MAX_VALUE, Number.MAX_VALUE);
+  checkNumber("linspace", "end", end, -Number.MAX_VALUE, Number.MAX_VALUE);
+  const t = make([checkInteger("linspace", "steps", steps, 0, 2 ** 52)], null, o);
+  kernels.linspace(t.id, start, end);
+  return t;
 }
 
 /**
@@ -233,8 +307,10 @@ export function arange(start: number, end: number, options?: TensorOptions & { s
   const { dtype, device, requiresGrad } = checkTensorOptions("arange", options, "float32", known);
   checkNumber("arange", "start", start, -(2 ** 53), 2 ** 53);
   checkNumber("arange", "end", end, -(2 ** 53), 2 ** 53);
-  const step = options?.step === undefined ? 1 : checkNumber("arange", "step", options.step, -(2 ** 53), 2 ** 53);
-  if (step === 0) throw new ArgumentError("step must not be 0", { op: "arange", argument: "step", value: step });
+  const step =
+    options?.step === undefined ? 1 : checkNumber("arange", "step", options.step, -(2 ** 53), 2 ** 53);
+  if (step === 0)
+    throw new ArgumentError("step must not be 0", { op: "arange", argument: "step", value: step });
   const count = Math.max(0, Math.ceil((end - start) / step));
   const t = allocate(checkShape("arange", [count]), dtype, device);
   kernels.arange(t.id, start, step);

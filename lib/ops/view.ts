@@ -2,12 +2,11 @@
 // leaves no other way.
 import { checkInteger, checkOptions, checkTensor } from "../check.js";
 import { show } from "../dtype.js";
-import { ArgumentError, ShapeError } from "../errors.js";
+import { ArgumentError, IndexError, ShapeError } from "../errors.js";
 import { kernels } from "../native.js";
 import { checkDim, checkDims, checkShape, numelOf, type Shape, showShape } from "../shape.js";
 import { record } from "../tape.js";
 import { allocate, allocateView, type Tensor } from "../tensor.js";
-
 
 /** Strides with which memory of `x` reads as `shape`, or null if there are none. */
 function viewStrides(x: Tensor, shape: Shape): number[] | null {
@@ -71,20 +70,37 @@ function rowMajor(shape: Shape): number[] {
 
 function inferShape(op: string, x: Tensor, shape: unknown): number[] {
   if (!Array.isArray(shape)) {
-    throw new ArgumentError(`shape must be an array of sizes, not ${show(shape)}`, { op, argument: "shape", value: shape });
+    throw new ArgumentError(`shape must be an array of sizes, not ${show(shape)}`, {
+      op,
+      argument: "shape",
+      value: shape,
+    });
   }
   const hole = shape.indexOf(-1);
   const known = checkShape(op, hole < 0 ? shape : shape.map((s, i) => (i === hole ? 1 : s)));
   const count = numelOf(known);
   if (hole >= 0) {
-    known[hole] = count === 0 ? 0 : x.numel / count;
+    if (count === 0) {
+      throw new ShapeError(
+        `the size -1 in ${showShape(shape)} could be anything, because another size is 0`,
+        {
+          op,
+          argument: "shape",
+          value: shape,
+        },
+      );
+    }
+    known[hole] = x.numel / count;
   }
   if (numelOf(known) !== x.numel || !Number.isInteger(known[hole] ?? 0)) {
-    throw new ShapeError(`x of shape ${showShape(x.shape)} has ${x.numel} elements, which do not fill ${showShape(shape)}`, {
-      op,
-      argument: "shape",
-      value: shape,
-    });
+    throw new ShapeError(
+      `x of shape ${showShape(x.shape)} has ${x.numel} elements, which do not fill ${showShape(shape)}`,
+      {
+        op,
+        argument: "shape",
+        value: shape,
+      },
+    );
   }
   return known;
 }
@@ -97,7 +113,11 @@ export function flatten(x: Tensor, options?: { startDim?: number; endDim?: numbe
   const start = checkDim("flatten", o.startDim ?? 0, x.rank, "startDim");
   const end = checkDim("flatten", o.endDim ?? -1, x.rank, "endDim");
   if (start > end) {
-    throw new ShapeError(`startDim ${start} comes after endDim ${end}`, { op: "flatten", argument: "startDim", value: start });
+    throw new ShapeError(`startDim ${start} comes after endDim ${end}`, {
+      op: "flatten",
+      argument: "startDim",
+      value: start,
+    });
   }
   const merged = numelOf(x.shape.slice(start, end + 1));
   return reshape(x, [...x.shape.slice(0, start), merged, ...x.shape.slice(end + 1)]);
@@ -107,13 +127,25 @@ export function flatten(x: Tensor, options?: { startDim?: number; endDim?: numbe
 export function permute(x: Tensor, dims: readonly number[]): Tensor {
   checkTensor("permute", "x", x);
   if (!Array.isArray(dims) || dims.length !== x.rank) {
-    throw new ShapeError(`dims must list all ${x.rank} dimensions, not ${show(dims)}`, { op: "permute", argument: "dims", value: dims });
+    throw new ShapeError(`dims must list all ${x.rank} dimensions, not ${show(dims)}`, {
+      op: "permute",
+      argument: "dims",
+      value: dims,
+    });
   }
   const order = dims.map((d) => checkDim("permute", d, x.rank, "dims"));
   if (new Set(order).size !== order.length) {
-    throw new ShapeError(`dims names a dimension twice (${show(dims)})`, { op: "permute", argument: "dims", value: dims });
+    throw new ShapeError(`dims names a dimension twice (${show(dims)})`, {
+      op: "permute",
+      argument: "dims",
+      value: dims,
+    });
   }
-  const y = allocateView(x, order.map((d) => x.shape[d]), order.map((d) => x.strides[d]));
+  const y = allocateView(
+    x,
+    order.map((d) => x.shape[d]),
+    order.map((d) => x.strides[d]),
+  );
   const inverse = new Array<number>(order.length);
   order.forEach((d, i) => {
     inverse[d] = i;
@@ -134,11 +166,28 @@ export function transpose(x: Tensor, dim0: number, dim1: number): Tensor {
 }
 
 /**
+ * Moves dimension `source` to the place `destination`; the others keep their order.
+ * @example images.moveDim(-1, 1)   // [N, H, W, C] to [N, C, H, W]
+ */
+export function moveDim(x: Tensor, source: number, destination: number): Tensor {
+  checkTensor("moveDim", "x", x);
+  const from = checkDim("moveDim", source, x.rank, "source");
+  const to = checkDim("moveDim", destination, x.rank, "destination");
+  if (x.rank === 0) return x;
+  const order = x.shape.map((_, i) => i);
+  order.splice(to, 0, order.splice(from, 1)[0]);
+  return permute(x, order);
+}
+
+/**
  * The elements start, start + step, … below end of one dimension. Negative `start` and `end` count from the end, and
  * both are clamped to the dimension.
  * @example x.slice({ dim: 1, start: 2, end: 5 })
  */
-export function slice(x: Tensor, options: { dim?: number; start?: number; end?: number; step?: number }): Tensor {
+export function slice(
+  x: Tensor,
+  options: { dim?: number; start?: number; end?: number; step?: number },
+): Tensor {
   checkTensor("slice", "x", x);
   const o = checkOptions("slice", options, ["dim", "start", "end", "step"]);
   if (x.rank === 0) throw new ShapeError("x has no dimensions", { op: "slice", argument: "x" });
@@ -170,7 +219,11 @@ function sliceBackward(dy: Tensor, x: Tensor, dim: number, start: number, end: n
   return record("sliceBackward", dx, [dy], [], (ddx) => [slice(ddx, { dim, start, end, step })]);
 }
 
-/** The part of `x` at one index of a dimension, which disappears. */
+/**
+ * The part of `x` at one index of a dimension, which disappears.
+ * @throws {@link IndexError} if there is no such index.
+ * @example x.select(0, -1)   // the last row
+ */
 export function select(x: Tensor, dim: number, index: number): Tensor {
   checkTensor("select", "x", x);
   if (x.rank === 0) throw new ShapeError("x has no dimensions", { op: "select", argument: "x" });
@@ -178,7 +231,12 @@ export function select(x: Tensor, dim: number, index: number): Tensor {
   const size = x.shape[d];
   const i = checkInteger("select", "index", index);
   if (i < -size || i >= size) {
-    throw new ShapeError(`index ${index} is out of range for dimension ${d} of size ${size}`, { op: "select", argument: "index", value: index });
+    throw new IndexError(`index ${index} is out of range for dimension ${d} of size ${size}`, {
+      op: "select",
+      argument: "index",
+      value: index,
+      hint: size > 0 ? `use ${-size} to ${size - 1}` : undefined,
+    });
   }
   const start = i < 0 ? i + size : i;
   return squeeze(slice(x, { dim: d, start, end: start + 1 }), d);
@@ -190,7 +248,11 @@ export function squeeze(x: Tensor, dim?: number | readonly number[]): Tensor {
   const dims = checkDims("squeeze", dim, x.rank);
   const keep = x.shape.map((_, i) => i).filter((i) => x.shape[i] !== 1 || !dims.includes(i));
   if (keep.length === x.rank) return x;
-  const y = allocateView(x, keep.map((i) => x.shape[i]), keep.map((i) => x.strides[i]));
+  const y = allocateView(
+    x,
+    keep.map((i) => x.shape[i]),
+    keep.map((i) => x.strides[i]),
+  );
   return record("squeeze", y, [x], [], (dy) => [reshape(dy, x.shape)]);
 }
 
@@ -214,22 +276,35 @@ export function unsqueeze(x: Tensor, dim: number): Tensor {
 export function expand(x: Tensor, shape: Shape): Tensor {
   checkTensor("expand", "x", x);
   if (!Array.isArray(shape)) {
-    throw new ArgumentError(`shape must be an array of sizes, not ${show(shape)}`, { op: "expand", argument: "shape", value: shape });
+    throw new ArgumentError(`shape must be an array of sizes, not ${show(shape)}`, {
+      op: "expand",
+      argument: "shape",
+      value: shape,
+    });
   }
   const lead = shape.length - x.rank;
-  const sizes = checkShape("expand", shape.map((s, i) => (s === -1 && i >= lead ? x.shape[i - lead] : s)));
+  const sizes = checkShape(
+    "expand",
+    shape.map((s, i) => (s === -1 && i >= lead ? x.shape[i - lead] : s)),
+  );
   const strides = sizes.map((size, i) => {
     const own = i < lead ? 1 : x.shape[i - lead];
     if (lead < 0 || (own !== size && own !== 1)) {
-      throw new ShapeError(`x of shape ${showShape(x.shape)} does not expand to ${showShape(shape)}`, { op: "expand", argument: "shape", value: shape });
+      throw new ShapeError(`x of shape ${showShape(x.shape)} does not expand to ${showShape(shape)}`, {
+        op: "expand",
+        argument: "shape",
+        value: shape,
+      });
     }
     return i < lead || own !== size ? 0 : x.strides[i - lead];
   });
   if (lead < 0) {
-    throw new ShapeError(`x of shape ${showShape(x.shape)} does not expand to ${showShape(shape)}`, { op: "expand", argument: "shape", value: shape });
+    throw new ShapeError(`x of shape ${showShape(x.shape)} does not expand to ${showShape(shape)}`, {
+      op: "expand",
+      argument: "shape",
+      value: shape,
+    });
   }
   const y = allocateView(x, sizes, strides);
   return record("expand", y, [x], [], (dy) => [dy.sumTo(x.shape)]);
 }
-
-

@@ -5,22 +5,27 @@
 namespace gt::cpu {
 namespace {
 
-// Conversion as PyTorch does it: to bool is "not zero", from a float to an integer truncates. Values that do not fit
-// an integer wrap through int64, and what does not fit int64 becomes its minimum, so that no conversion is undefined.
+// Conversion as PyTorch does it: to bool is "not zero", from a float to an integer truncates. Values that do
+// not fit an integer wrap through int64, and what does not fit int64 becomes its minimum, so that no
+// conversion is undefined.
 template <class Y, class X>
 [[gnu::always_inline]] inline Y convert(X x) {
-  if constexpr (std::is_same_v<Y, bool>) return x != X{0};
+  if constexpr (std::is_same_v<Y, bool>)
+    return x != X{0};
   else if constexpr (std::is_floating_point_v<X> && std::is_integral_v<Y>) {
-    const auto wide = x >= X(-9223372036854775808.0) && x < X(9223372036854775808.0) ? static_cast<int64_t>(x) : INT64_MIN;
+    const auto wide =
+        x >= X(-9223372036854775808.0) && x < X(9223372036854775808.0) ? static_cast<int64_t>(x) : INT64_MIN;
     return static_cast<Y>(wide);
-  } else return static_cast<Y>(x);
+  } else
+    return static_cast<Y>(x);
 }
 
 }  // namespace
 
 KERNEL(copy, (In x, Out y)) {
   dispatch_all(y->dtype, [&]<class Y>(Y*) {
-    dispatch_all(x->dtype, [&]<class X>(X*) { map_unary<Y, X>("copy", *y, *x, [](X v) { return convert<Y>(v); }); });
+    dispatch_all(x->dtype,
+                 [&]<class X>(X*) { map_unary<Y, X>("copy", *y, *x, [](X v) { return convert<Y>(v); }); });
   });
 }
 
@@ -29,15 +34,16 @@ KERNEL(fill, (Out y, double value)) {
     const Y v = convert<Y>(value);
     Y* const to = y->data<Y>();
     const Tensor* const operands[] = {y.tensor};
-    for_each_row(make_iterator("fill", operands), [&](int64_t n, const int64_t* offsets, const int64_t* strides) {
-      Y* row = to + offsets[0];
-      const int64_t step = strides[0];
-      if (step == 1) {
-        for (int64_t i = 0; i < n; i++) row[i] = v;
-      } else {
-        for (int64_t i = 0; i < n; i++) row[i * step] = v;
-      }
-    });
+    for_each_row(make_iterator("fill", operands),
+                 [&](int64_t n, const int64_t* offsets, const int64_t* strides) {
+                   Y* row = to + offsets[0];
+                   const int64_t step = strides[0];
+                   if (step == 1) {
+                     for (int64_t i = 0; i < n; i++) row[i] = v;
+                   } else {
+                     for (int64_t i = 0; i < n; i++) row[i * step] = v;
+                   }
+                 });
   });
 }
 
@@ -48,6 +54,21 @@ KERNEL(arange, (Out y, double start, double step)) {
     Y* const to = y->data<Y>();
     const int64_t n = y->numel;
     for (int64_t i = 0; i < n; i++) to[i] = convert<Y>(start + static_cast<double>(i) * step);
+  });
+}
+
+// From both ends, so that both are exact.
+KERNEL(linspace, (Out y, double start, double end)) {
+  check_rank("linspace", "y", *y, 1, 1);
+  check_contiguous("linspace", "y", *y);
+  dispatch_all(y->dtype, [&]<class Y>(Y*) {
+    Y* const to = y->data<Y>();
+    const int64_t n = y->numel;
+    const double step = n > 1 ? end / static_cast<double>(n - 1) - start / static_cast<double>(n - 1) : 0;
+    for (int64_t i = 0; i < n; i++) {
+      to[i] = convert<Y>(i < (n + 1) / 2 ? start + static_cast<double>(i) * step
+                                         : end - static_cast<double>(n - 1 - i) * step);
+    }
   });
 }
 
