@@ -131,6 +131,11 @@ KERNEL(group_norm_backward, (In dy, In x, OptIn weight, In mean, In variance, Op
   if (dweight) check_channels(op, "dweight", *dweight, *x);
   if (dbias) check_channels(op, "dbias", *dbias, *x);
   dispatch_float(op, *x, [&]<class T>(T*) {
+    if (x->numel == 0) {
+      for (int64_t c = 0; dweight && c < groups.channels; c++) at<T>(*dweight, c) = 0;
+      for (int64_t c = 0; dbias && c < groups.channels; c++) at<T>(*dbias, c) = 0;
+      return;
+    }
     const Fold fold = make_fold(groups.channels);
     const int64_t channels = groups.channels, size = groups.size(), lanes = fold.lanes,
                   threads = thread_count();

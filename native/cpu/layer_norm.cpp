@@ -96,6 +96,11 @@ KERNEL(layer_norm_backward, (In dy, In x, OptIn weight, OptIn mean, In variance,
   if (mean) check_vector(op, "mean", *mean, *x, rows);
   check_vector(op, "variance", *variance, *x, rows);
   dispatch_float(op, *x, [&]<class T>(T*) {
+    if (rows == 0) {
+      if (dweight) clear(dweight->data<T>(), size);
+      if (dbias) clear(dbias->data<T>(), size);
+      return;
+    }
     const bool parameters = dweight || dbias;
     const int64_t threads = thread_count();
     Arena arena;

@@ -121,7 +121,13 @@ inline Pool make_pool(const char* op, const Tensor& x, const Tensor& y, const Wi
     if (!adaptive) p[axis] = params[axis];
     check_window(op, p[axis], in[axis], out[axis]);
   }
-  for (int axis = 0; axis < 3; axis++) plan_windows(arena, in[axis], out[axis]);
+  // An empty tensor may have other sizes that no memory stands behind.
+  require(op, x.numel > 0 || y.numel == 0, "x is empty and y is not");
+  for (int axis = 0; axis < 3; axis++) {
+    if (x.numel == 0) in[axis] = 0;
+    if (y.numel == 0) out[axis] = 0;
+    plan_windows(arena, in[axis], out[axis]);
+  }
   arena.open();
   Pool pool{x.shape[0], x.shape[1], {}, {}, {}};
   Windows* const windows[3] = {&pool.d, &pool.h, &pool.w};

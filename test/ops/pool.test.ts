@@ -446,6 +446,14 @@ describe("maxPool", () => {
     expect([...toNd(dx).data]).toEqual([0, 1, 1, 0, 0, 0, 0, 0]);
   });
 
+  it("takes an output without positions, however wide", () => {
+    const x = ones([1, 1, 2, 2], { requiresGrad: true });
+    const y = adaptiveMaxPool2d(x, [0, 2 ** 31 - 1]);
+    expect(y.shape).toEqual([1, 1, 0, 2 ** 31 - 1]);
+    y.backward(y.detach());
+    expect([...toNd(x.grad!).data]).toEqual([0, 0, 0, 0]);
+  });
+
   it("does not count the padding as a value", () => {
     expect([...toNd(maxPool1d(tensor([[[-3, -2]]]), 3, { stride: 1, padding: 1 })).data]).toEqual([-2, -2]);
   });
