@@ -179,7 +179,25 @@ void extreme(const char* op, const Tensor& x, const Tensor& y, int64_t dims) {
   dispatch_all(x.dtype, [&]<class T>(T*) { reduce(op, x, y, nullptr, dims, Extreme<T, Largest>()); });
 }
 
-// The first index at which a row has its extreme. Columns are taken side by side.
+// Where a row of neighbours first has its extreme: that is found first, and then looked for.
+template <class T, bool Largest>
+int64_t row_index(const T* row, int64_t n) {
+  using L = Lane<T>;
+  const L* const p = reinterpret_cast<const L*>(row);
+  const L m = fold(Extreme<T, Largest>(), p, n);
+  const auto found = [m](L v) { return (v == m) | ((v != v) & (m != m)); };
+  constexpr int64_t kBlock = 64;
+  int64_t i = 0;
+  for (; i + kBlock <= n; i += kBlock) {
+    int any = 0;
+    for (int64_t j = 0; j < kBlock; j++) any |= found(p[i + j]);
+    if (any) break;
+  }
+  while (i < n - 1 && !found(p[i])) i++;
+  return i;
+}
+
+// The first index at which a line has its extreme. Columns are taken side by side.
 template <class T, bool Largest>
 void extreme_index(const ReductionPlan& plan, const T* x, int64_t* y) {
   constexpr int64_t kColumns = 512;
@@ -196,7 +214,10 @@ void extreme_index(const ReductionPlan& plan, const T* x, int64_t* y) {
       for (int64_t t = begin; t < end; t++) {
         const int64_t from = n * t / parts, to = n * (t + 1) / parts;
         int64_t best = from < n ? from : 0;
-        for (int64_t i = from; i < to; i++) best = better(x[i * axis.x], x[best * axis.x]) ? i : best;
+        if (axis.x == 1 && from < to)
+          best = from + row_index<T, Largest>(x + from, to - from);
+        else
+          for (int64_t i = from; i < to; i++) best = better(x[i * axis.x], x[best * axis.x]) ? i : best;
         at[t] = best;
       }
     });
@@ -213,7 +234,10 @@ void extreme_index(const ReductionPlan& plan, const T* x, int64_t* y) {
         const Offsets at = offsets_at(plan.kept, plan.kept_rank, o);
         const T* row = x + at.x;
         int64_t best = 0;
-        for (int64_t i = 1; i < n; i++) best = better(row[i * axis.x], row[best * axis.x]) ? i : best;
+        if (axis.x == 1)
+          best = row_index<T, Largest>(row, n);
+        else
+          for (int64_t i = 1; i < n; i++) best = better(row[i * axis.x], row[best * axis.x]) ? i : best;
         y[at.y] = best;
       }
     });

@@ -318,7 +318,11 @@ struct Reducer {
 
   void reduce_columns() const {
     const Axis column = plan.kept[plan.kept_rank - 1];
-    const int64_t blocks = (column.size + kColumns - 1) / kColumns;
+    // Columns with gaps between them, which are other elements of their lines, are taken while they stay in
+    // the cache.
+    const int64_t near = column.x > 4 ? 4096 / column.x : kColumns;
+    const int64_t width = near < 64 ? 64 : near;
+    const int64_t blocks = (column.size + width - 1) / width;
     const int64_t tasks = plan.outputs / column.size * blocks;
     const int threads = thread_count();
     // The block of columns of a task; body gets its first output, its width and where it starts.

@@ -66,9 +66,22 @@ void radix_sort(Small* keys, Small* spare, int64_t n) {
 template <class Key>
 void sort_keys(Key* keys, [[maybe_unused]] Key* spare, int64_t n) {
   if constexpr (std::is_same_v<Key, Small>) {
-    if (n >= 2048) return radix_sort(keys, spare, n);
+    if (n >= 256) return radix_sort(keys, spare, n);
   }
   std::sort(keys, keys + n);
+}
+
+// The first k in order, for a small k: most elements are no better than the worst of the best so far.
+template <class Key>
+void choose(Key* keys, int64_t n, int64_t k) {
+  std::sort(keys, keys + k);
+  for (int64_t i = k; i < n; i++) {
+    const Key key = keys[i];
+    if (!(key < keys[k - 1])) continue;
+    int64_t at = k - 1;
+    for (; at > 0 && key < keys[at - 1]; at--) keys[at] = keys[at - 1];
+    keys[at] = key;
+  }
 }
 
 struct Request {
@@ -94,7 +107,9 @@ void sort_lines(const Request& r, const T* x, T* values, int64_t* indices) {
         const Order order = order_of(from[i * inner]);
         keys[i] = Key(r.descending ? static_cast<Order>(~order) : order, i);
       }
-      if (k < n) {
+      if (k < n && k <= 64) {
+        choose(keys, n, k);
+      } else if (k < n) {
         std::nth_element(keys, keys + k, keys + n);
         if (r.sorted) std::sort(keys, keys + k);
       } else {
