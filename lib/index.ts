@@ -168,7 +168,7 @@ export { moveDim } from "./ops/view.js";
 export { maskedFill, where } from "./ops/where.js";
 export * as optim from "./optim/index.js";
 export { defaultGenerator, Generator, manualSeed, type Seed } from "./random.js";
-export { type BatchNormOptions, batchNorm, batchNormRelu } from "./ops/batch-norm.js";
+export { type BatchNormOptions, batchNorm, batchNormAddRelu, batchNormRelu } from "./ops/batch-norm.js";
 export { type AdaptiveMaxPoolOptions, type AdaptiveSize, type PerDim } from "./ops/pool.js";
 export { type AvgPoolOptions, avgPool1d, avgPool2d, avgPool3d } from "./ops/pool.js";
 export { adaptiveAvgPool1d, adaptiveAvgPool2d, adaptiveAvgPool3d } from "./ops/pool.js";

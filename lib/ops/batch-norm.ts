@@ -1,9 +1,9 @@
-// Batch normalization, alone and with ReLU fused into its kernels.
+// Batch normalization, alone and with ReLU and an added tensor fused into its kernels.
 import { checkBoolean, checkFloatTensor, checkNumber, checkOptions, checkSameDtype } from "../check.js";
 import { ArgumentError, ShapeError } from "../errors.js";
 import { asChannelsLast, asContiguous, releaseCopy } from "../layout.js";
 import { kernels } from "../native.js";
-import { channelsLastStrides, showShape } from "../shape.js";
+import { channelsLastStrides, sameShape, showShape } from "../shape.js";
 import { checkInPlace, isGradEnabled, record } from "../tape.js";
 import { allocate, type Tensor } from "../tensor.js";
 import { normalizeBackward } from "./normalize.js";
@@ -47,7 +47,7 @@ export function batchNorm(
   bias?: Tensor | null,
   options?: BatchNormOptions,
 ): Tensor {
-  return normalize("batchNorm", x, runningMean, runningVar, weight, bias, options, false);
+  return normalize("batchNorm", x, null, runningMean, runningVar, weight, bias, options, false);
 }
 
 /**
@@ -62,12 +62,42 @@ export function batchNormRelu(
   bias?: Tensor | null,
   options?: BatchNormOptions,
 ): Tensor {
-  return normalize("batchNormRelu", x, runningMean, runningVar, weight, bias, options, true);
+  return normalize("batchNormRelu", x, null, runningMean, runningVar, weight, bias, options, true);
+}
+
+/**
+ * {@link batchNorm}, plus `addend`, then max(0, ·), in one pass over memory: the end of a residual block. The same as
+ * `batchNorm(…).add(addend).relu()`, but faster.
+ * @param addend Of the shape of `x`.
+ * @example const y = batchNormAddRelu(conv2d(h, weight), x, runningMean, runningVar, gamma, beta, { training: true });
+ */
+export function batchNormAddRelu(
+  x: Tensor,
+  addend: Tensor,
+  runningMean?: Tensor | null,
+  runningVar?: Tensor | null,
+  weight?: Tensor | null,
+  bias?: Tensor | null,
+  options?: BatchNormOptions,
+): Tensor {
+  const op = "batchNormAddRelu";
+  checkFloatTensor(op, "x", x);
+  checkFloatTensor(op, "addend", addend);
+  checkSameDtype(op, ["x", "addend"], x, addend);
+  if (!sameShape(addend.shape, x.shape)) {
+    throw new ShapeError(`addend ${showShape(addend.shape)} must have the shape of x ${showShape(x.shape)}`, {
+      op,
+      argument: "addend",
+      value: addend.shape,
+    });
+  }
+  return normalize(op, x, addend, runningMean, runningVar, weight, bias, options, true);
 }
 
 function normalize(
   op: string,
   x: Tensor,
+  addend: Tensor | null,
   runningMean: OptionalTensor,
   runningVar: OptionalTensor,
   weight: OptionalTensor,
@@ -135,49 +165,64 @@ function normalize(
     variance = runningVar!;
   }
   const y = allocateRows(x);
+  const added = addend ? rowsOfChannels(addend) : null;
   kernels.batch_norm_apply(
     input.id,
     mean.id,
     variance.id,
     weight?.id ?? 0,
     bias?.id ?? 0,
-    0,
+    added?.id ?? 0,
     y.id,
     eps,
     relu,
   );
   releaseCopy(input, x);
+  if (added) releaseCopy(added, addend!);
 
   const inputs = [x];
   if (weight) inputs.push(weight);
   if (bias) inputs.push(bias);
   const saved = [x, mean, variance];
   if (weight) saved.push(weight);
-  if (bias && relu) saved.push(bias);
+  // The mask of the ReLU is computed from x and bias, or read from y where an addend had its part in it.
+  if (addend) {
+    inputs.push(addend);
+    saved.push(y);
+  } else if (bias && relu) saved.push(bias);
   record(op, y, inputs, saved, (dy) => {
     if (isGradEnabled()) {
       const parameterShape = [channels, ...x.shape.slice(2).fill(1)];
       const perChannel = (t: Tensor) => reshape(t, parameterShape);
-      const [dx, dWeight, dBias] = normalizeBackward(dy, x, {
+      const [dx, dWeight, dBias, dAddend] = normalizeBackward(dy, x, {
         dims: x.shape.map((_, i) => i).filter((i) => i !== 1),
         eps,
         weight: weight ? perChannel(weight) : null,
-        bias: bias ? perChannel(bias) : null,
+        bias: bias && !addend ? perChannel(bias) : null,
         fixed: training ? null : { mean: perChannel(mean), variance: perChannel(variance) },
         relu,
+        output: addend ? y : null,
         parameterShape,
       });
-      return gradientsOf(dx, weight, reshape(dWeight, [channels]), bias, reshape(dBias, [channels]));
+      const gradients = gradientsOf(
+        dx,
+        weight,
+        reshape(dWeight, [channels]),
+        bias,
+        reshape(dBias, [channels]),
+      );
+      return addend ? [...gradients, dAddend] : gradients;
     }
     const xs = rowsOfChannels(x);
     const dys = rowsOfChannels(dy);
     const dx = x.requiresGrad ? allocateRows(x) : null;
     const dWeight = weight?.requiresGrad ? allocate([channels], x.dtype, x.device) : null;
     const dBias = bias?.requiresGrad ? allocate([channels], x.dtype, x.device) : null;
+    const dAddend = addend?.requiresGrad ? allocateRows(addend) : null;
     kernels.batch_norm_backward(
       dys.id,
       xs.id,
-      0,
+      addend ? y.id : 0,
       mean.id,
       variance.id,
       weight?.id ?? 0,
@@ -185,14 +230,15 @@ function normalize(
       dx?.id ?? 0,
       dWeight?.id ?? 0,
       dBias?.id ?? 0,
-      0,
+      dAddend?.id ?? 0,
       eps,
       training,
       relu,
     );
     releaseCopy(xs, x);
     releaseCopy(dys, dy);
-    return gradientsOf(dx, weight, dWeight, bias, dBias);
+    const gradients = gradientsOf(dx, weight, dWeight, bias, dBias);
+    return addend ? [...gradients, dAddend] : gradients;
   });
   if (training) {
     mean.dispose();

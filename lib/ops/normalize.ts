@@ -23,12 +23,14 @@ export interface Normalization {
   fixed?: { mean: Tensor; variance: Tensor } | null;
   /** max(0, ·) came after. */
   relu?: boolean;
+  /** What came out then, if it was not a function of the above alone. */
+  output?: Tensor | null;
   /** The shape of weight and bias as they broadcast against x. */
   parameterShape: Shape;
 }
 
-/** The gradients of x, weight and bias, the latter two in `parameterShape`. */
-export function normalizeBackward(dy: Tensor, x: Tensor, n: Normalization): [Tensor, Tensor, Tensor] {
+/** The gradients of x, of weight and bias in `parameterShape`, and of what was added before the ReLU. */
+export function normalizeBackward(dy: Tensor, x: Tensor, n: Normalization): [Tensor, Tensor, Tensor, Tensor] {
   const over = { dim: n.dims, keepdim: true };
   let distance = x;
   if (n.fixed) distance = sub(x, n.fixed.mean);
@@ -37,8 +39,11 @@ export function normalizeBackward(dy: Tensor, x: Tensor, n: Normalization): [Ten
   const normalized = mul(distance, scale);
   let g = dy;
   if (n.relu) {
-    let y = n.weight ? mul(normalized, n.weight) : normalized;
-    if (n.bias) y = add(y, n.bias);
+    let y = n.output;
+    if (!y) {
+      y = n.weight ? mul(normalized, n.weight) : normalized;
+      if (n.bias) y = add(y, n.bias);
+    }
     g = where(gt(y, 0), dy, 0);
   }
   const dWeight = sumTo(mul(g, normalized), n.parameterShape);
@@ -49,5 +54,5 @@ export function normalizeBackward(dy: Tensor, x: Tensor, n: Normalization): [Ten
     if (n.centred ?? true) dx = sub(dx, mean(dx, over));
     dx = sub(dx, along);
   }
-  return [mul(dx, scale), dWeight, dBias];
+  return [mul(dx, scale), dWeight, dBias, g];
 }

@@ -1,6 +1,15 @@
 import { describe, expect, it } from "vitest";
-import { batchNorm, batchNormRelu, grad, ones, type Tensor, tensor, zeros } from "../../lib/index.js";
-import { type Nd, nd, rowMajor } from "../support/nd.js";
+import {
+  batchNorm,
+  batchNormAddRelu,
+  batchNormRelu,
+  grad,
+  ones,
+  type Tensor,
+  tensor,
+  zeros,
+} from "../../lib/index.js";
+import { type Nd, nd, rowMajor, zip } from "../support/nd.js";
 import { testOp, toNd } from "../support/op-suite.js";
 
 interface Params {
@@ -156,6 +165,28 @@ testOp<Params>("batchNormRelu", {
   run: run(batchNormRelu),
   reference: (inputs, params) => relu(reference(inputs, params)),
   samples,
+});
+
+// The addend goes first, so that the other inputs keep their places.
+testOp<Params>("batchNormAddRelu", {
+  run: ([addend, ...rest], params) =>
+    run((x, ...others) => batchNormAddRelu(x, addend, ...others))(rest, params),
+  reference: ([addend, ...rest], params) => relu(zip(reference(rest, params), addend, (a, b) => a + b)),
+  samples: samples.map((s) => ({ ...s, inputs: [s.inputs[0], ...s.inputs] })),
+  errors: [
+    {
+      name: "an addend that would broadcast",
+      run: () => batchNormAddRelu(ones([2, 3]), ones([3])),
+      code: "GT_SHAPE",
+      message: /addend \[3\] must have the shape of x \[2, 3\]/,
+    },
+    {
+      name: "an addend of another dtype",
+      run: () => batchNormAddRelu(ones([2, 3]), ones([2, 3], { dtype: "float64" })),
+      code: "GT_DTYPE",
+      message: /addend is float64/,
+    },
+  ],
 });
 
 describe("batchNorm", () => {
