@@ -153,6 +153,7 @@ export {
   tan,
   trunc,
 } from "./ops/unary.js";
+export { type DiagonalOption, tril, triu } from "./ops/triangle.js";
 export {
   expand,
   flatten,
