@@ -507,14 +507,18 @@ napi_value set_threads(napi_env env, napi_callback_info info) {
       fail(ErrorCode::invalid_argument, "count must be 1 to 256, not %lld", static_cast<long long>(count));
     }
     Stream& stream = addon.environment.stream();
-    stream.wait_idle();
-    cpu::set_thread_count(static_cast<int>(count));
+    // On the engine thread, between commands: kernels plan memory per thread and must not see the count change.
     Command& command = stream.next();
     command.def = nullptr;
     command.argc = 0;
     command.always = 1;
-    command.run = [](const Command&) { cpu::apply_thread_count(); };
+    command.args[0].integer = count;
+    command.run = [](const Command& c) {
+      cpu::set_thread_count(static_cast<int>(c.args[0].integer));
+      cpu::apply_thread_count();
+    };
     stream.submit();
+    stream.wait_idle();
     return nullptr;
   });
 }
