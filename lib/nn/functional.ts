@@ -10,6 +10,18 @@ export {
   convTranspose3d,
 } from "../ops/conv.js";
 export { type DropoutOptions, dropout } from "../ops/dropout.js";
+export {
+  type BinaryCrossEntropyOptions,
+  type BinaryLogitsOptions,
+  binaryCrossEntropy,
+  binaryCrossEntropyWithLogits,
+  huberLoss,
+  type KlDivOptions,
+  klDiv,
+  l1Loss,
+  mseLoss,
+  smoothL1Loss,
+} from "../ops/element-loss.js";
 export { type EmbeddingOptions, embedding, oneHot } from "../ops/index.js";
 export {
   type CrossEntropyOptions,

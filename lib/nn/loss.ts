@@ -1,7 +1,25 @@
 // Losses as modules: the functions of the same names with fixed options.
 import { checkOptions } from "../check.js";
 import { show } from "../dtype.js";
-import { type CrossEntropyOptions, crossEntropy, type NllLossOptions, nllLoss } from "../ops/loss.js";
+import {
+  type BinaryCrossEntropyOptions,
+  type BinaryLogitsOptions,
+  binaryCrossEntropy,
+  binaryCrossEntropyWithLogits,
+  huberLoss,
+  type KlDivOptions,
+  klDiv,
+  l1Loss,
+  mseLoss,
+  smoothL1Loss,
+} from "../ops/element-loss.js";
+import {
+  type CrossEntropyOptions,
+  crossEntropy,
+  type LossOptions,
+  type NllLossOptions,
+  nllLoss,
+} from "../ops/loss.js";
 import type { Tensor } from "../tensor.js";
 import { Module } from "./module.js";
 import { buffer } from "./parameter.js";
@@ -49,5 +67,75 @@ export class NLLLoss extends Loss<NllLossOptions> {
   }
   forward(logProbs: Tensor, target: Tensor): Tensor {
     return nllLoss(logProbs, target, this.all);
+  }
+}
+
+/** {@link mseLoss} */
+export class MSELoss extends Loss<LossOptions> {
+  constructor(options?: LossOptions) {
+    super(options, ["reduction"]);
+  }
+  forward(x: Tensor, target: Tensor): Tensor {
+    return mseLoss(x, target, this.all);
+  }
+}
+
+/** {@link l1Loss} */
+export class L1Loss extends Loss<LossOptions> {
+  constructor(options?: LossOptions) {
+    super(options, ["reduction"]);
+  }
+  forward(x: Tensor, target: Tensor): Tensor {
+    return l1Loss(x, target, this.all);
+  }
+}
+
+/** {@link smoothL1Loss} */
+export class SmoothL1Loss extends Loss<LossOptions & { beta?: number }> {
+  constructor(options?: LossOptions & { beta?: number }) {
+    super(options, ["reduction", "beta"]);
+  }
+  forward(x: Tensor, target: Tensor): Tensor {
+    return smoothL1Loss(x, target, this.all);
+  }
+}
+
+/** {@link huberLoss} */
+export class HuberLoss extends Loss<LossOptions & { delta?: number }> {
+  constructor(options?: LossOptions & { delta?: number }) {
+    super(options, ["reduction", "delta"]);
+  }
+  forward(x: Tensor, target: Tensor): Tensor {
+    return huberLoss(x, target, this.all);
+  }
+}
+
+/** {@link binaryCrossEntropy} */
+export class BCELoss extends Loss<BinaryCrossEntropyOptions> {
+  constructor(options?: BinaryCrossEntropyOptions) {
+    super(options, ["weight", "reduction"]);
+  }
+  forward(x: Tensor, target: Tensor): Tensor {
+    return binaryCrossEntropy(x, target, this.all);
+  }
+}
+
+/** {@link binaryCrossEntropyWithLogits} */
+export class BCEWithLogitsLoss extends Loss<BinaryLogitsOptions> {
+  constructor(options?: BinaryLogitsOptions) {
+    super(options, ["weight", "posWeight", "reduction"]);
+  }
+  forward(x: Tensor, target: Tensor): Tensor {
+    return binaryCrossEntropyWithLogits(x, target, this.all);
+  }
+}
+
+/** {@link klDiv} */
+export class KLDivLoss extends Loss<KlDivOptions> {
+  constructor(options?: KlDivOptions) {
+    super(options, ["reduction", "logTarget"]);
+  }
+  forward(x: Tensor, target: Tensor): Tensor {
+    return klDiv(x, target, this.all);
   }
 }

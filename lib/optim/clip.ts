@@ -17,7 +17,9 @@ function gradients(op: string, params: Iterable<Tensor>): Tensor[] {
     });
   }
   const list = single ? [params] : [...params];
-  list.forEach((p, i) => checkTensor(op, `params[${i}]`, p));
+  list.forEach((p, i) => {
+    checkTensor(op, `params[${i}]`, p);
+  });
   return list.flatMap((p, i) =>
     p.grad === null ? [] : [checkTensor(op, `the gradient of params[${i}]`, p.grad)],
   );

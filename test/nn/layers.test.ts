@@ -208,6 +208,22 @@ describe("losses", () => {
     );
     expect([...loss.stateDict().keys()]).toEqual(["weight"]);
     expect(String(new nn.NLLLoss({ reduction: "sum" }))).toBe('NLLLoss(reduction="sum")');
+    const target = randn([4, 3]).sigmoid();
+    for (const [name, fn] of [
+      ["MSELoss", nn.functional.mseLoss],
+      ["L1Loss", nn.functional.l1Loss],
+      ["SmoothL1Loss", nn.functional.smoothL1Loss],
+      ["HuberLoss", nn.functional.huberLoss],
+      ["BCEWithLogitsLoss", nn.functional.binaryCrossEntropyWithLogits],
+      ["KLDivLoss", nn.functional.klDiv],
+    ] as const) {
+      expect(new nn[name]({ reduction: "sum" }).forward(x, target).itemSync(), name).toBe(
+        fn(x, target, { reduction: "sum" }).itemSync(),
+      );
+    }
+    expect(new nn.BCELoss().forward(target, target).itemSync()).toBe(
+      nn.functional.binaryCrossEntropy(target, target).itemSync(),
+    );
     expect(new nn.NLLLoss().forward(x, y).itemSync()).toBe(nn.functional.nllLoss(x, y).itemSync());
   });
 });

@@ -14,7 +14,9 @@ function withGrad(
 }
 
 const close = (actual: Tensor, expected: ArrayLike<number>, digits = 10) =>
-  Array.from(actual.dataSync(), Number).forEach((v, i) => expect(v).toBeCloseTo(expected[i], digits));
+  Array.from(actual.dataSync(), Number).forEach((v, i) => {
+    expect(v).toBeCloseTo(expected[i], digits);
+  });
 
 describe("clipGradNorm_", () => {
   it.each([2, 1, 3, 0.5, Infinity])("with the norm of power %s", (normType) => {
@@ -31,12 +33,12 @@ describe("clipGradNorm_", () => {
       const result = optim.clipGradNorm_(params, maxNorm, { normType });
       expect(result.itemSync() / norm).toBeCloseTo(1, 10);
       const factor = Math.min(1, maxNorm / (norm + 1e-6));
-      data.forEach((d, i) =>
+      data.forEach((d, i) => {
         close(
           params[i].grad!,
           d.map((v) => v * factor),
-        ),
-      );
+        );
+      });
     }
   });
 
