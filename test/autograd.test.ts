@@ -1,4 +1,6 @@
 // The tape: who gets which gradient, what is freed when, and what is refused.
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { describe, expect, it } from "vitest";
 import {
   AutogradError,
@@ -413,6 +415,16 @@ describe("hooks", () => {
   });
 });
 
+/** Runs the garbage collector and what it finalizes. */
+async function collect(): Promise<void> {
+  setFlagsFromString("--expose-gc");
+  const gc = runInNewContext("gc") as () => void;
+  for (let i = 0; i < 3; i++) {
+    gc();
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
 describe("memory", () => {
   const x = leaf(1, 2, 3);
   const step = () => x.mul(x).reshape([3, 1]).mul(x).sum().mul(constant(2));
@@ -450,6 +462,23 @@ describe("memory", () => {
     expect(memoryStats().tensors - before).toBeLessThanOrEqual(20 * 6);
   });
 
+  it("a gradient that is let go without dispose() is collected, but not while in use", async () => {
+    await collect();
+    const before = memoryStats().tensors;
+    const w = leaf(1, 2);
+    const pass = () => tidy(() => w.mul(w).sum().backward());
+    pass();
+    const held = w.grad!;
+    for (let i = 0; i < 30; i++) {
+      w.grad = null;
+      pass();
+    }
+    await collect();
+    expect(memoryStats().tensors).toBeLessThanOrEqual(before + 3);
+    expect(read(held)).toEqual([2, 4]);
+    expect(read(w.grad)).toEqual([2, 4]);
+  });
+
   it("backward frees what the graph saved", () => {
     const before = memoryStats().tensors;
     const y = tidy(() => keep(step()));
@@ -462,6 +491,7 @@ describe("memory", () => {
 
   it("an async tidy() works like one that is not", async () => {
     tidy(() => step().backward());
+    await collect(); // nothing of earlier tests may go meanwhile
     const before = memoryStats().tensors;
     const values = await Promise.all(
       [1, 2, 3].map((factor) =>
