@@ -1,6 +1,4 @@
 // The tape: who gets which gradient, what is freed when, and what is refused.
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { describe, expect, it } from "vitest";
 import {
   AutogradError,
@@ -17,6 +15,7 @@ import {
   tidy,
   zeros,
 } from "../lib/index.js";
+import { collect } from "./support/collect.js";
 import { expectError } from "./support/op-suite.js";
 
 const leaf = (...values: number[]) => tensor(values, { dtype: "float64", requiresGrad: true });
@@ -414,16 +413,6 @@ describe("hooks", () => {
     expect([read(a.grad), read(x.grad)]).toEqual([[1], [6]]);
   });
 });
-
-/** Runs the garbage collector and what it finalizes. */
-async function collect(): Promise<void> {
-  setFlagsFromString("--expose-gc");
-  const gc = runInNewContext("gc") as () => void;
-  for (let i = 0; i < 3; i++) {
-    gc();
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
 
 describe("memory", () => {
   const x = leaf(1, 2, 3);

@@ -10,6 +10,7 @@ import {
   tidy,
   zeros,
 } from "../../lib/index.js";
+import { collect } from "../support/collect.js";
 import { expectError } from "../support/op-suite.js";
 
 class Scale extends nn.Module {
@@ -210,6 +211,18 @@ describe("to", () => {
     expect(net.to("cpu").to("float32").first.scale.dtype).toBe("float32");
     expectError({ run: () => net.to("int32"), code: "GT_DTYPE", message: /float32 or float64, not int32/ });
     expectError({ run: () => net.to("tpu" as never), code: "GT_DEVICE", message: /device "tpu"/ });
+  });
+
+  it("keeps its memory when the collector runs, and frees it in the end", async () => {
+    await collect();
+    const before = memoryStats().tensors;
+    let net: Net | null = new Net().to("float64");
+    await collect();
+    expect([...net.first.scale.dataSync()]).toEqual([2, 2]);
+    expect(memoryStats().tensors).toBe(before + 10);
+    net = null;
+    await collect();
+    expect(memoryStats().tensors).toBeLessThan(before + 10);
   });
 
   it("makes the graph of before refuse", () => {

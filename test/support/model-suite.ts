@@ -99,6 +99,24 @@ export function testModel(name: string, spec: ModelSpec): void {
       expect(run()).toEqual(run());
     });
 
+    it("trains to the same bits from the same seed", () => {
+      const run = () => {
+        manualSeed(4);
+        const model = spec.make();
+        const [x, target] = [randn(spec.input), randn(spec.output)];
+        const optimizer = optim.adam(model.parameters());
+        for (let i = 0; i < 3; i++) {
+          tidy(() => {
+            optimizer.zeroGrad();
+            model.forward(x).sub(target).square().mean().backward();
+            optimizer.step();
+          });
+        }
+        return model.parameters().map((p) => p.dataSync());
+      };
+      expect(run()).toEqual(run());
+    });
+
     it("comes back from a file", async () => {
       const path = join(temporaryFolder(), "model.safetensors");
       const model = spec.make();
