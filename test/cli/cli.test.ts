@@ -47,7 +47,7 @@ describe("gradtape train", () => {
       /^lenet5 [\d,]+ parameters · digits 1,437 images · cpu \w+, \d+ threads? · seed 0\n/,
     );
     expect(text).toMatch(
-      /\n {2}epoch 1\/2 {2}step +\d+\/\d+ {2}[\d,]+ items\/s {2}ETA [\d.]+ s {2}loss \d\.\d{4} {2}accuracy [\d.]+ %\n/,
+      /\n {2}epoch 1\/2 {2}step +\d+\/\d+ {2}[\d,]+ items\/s {2}ETA \d+:\d\d {2}loss \d\.\d{4} {2}accuracy [\d.]+ %\n/,
     );
     expect(text).toMatch(/\n {2}loss\n(?: {2,}[\d.]+ [┤┼].*\n)+ {8}└─+ 2 epochs\n/);
     expect(text).toMatch(/\n {2}test accuracy {2}?[\d.]+ % {2}\d+ of 360, loss \d\.\d{4}\n/);
