@@ -51,6 +51,11 @@ function load(): Native {
   }
 }
 
+// libgomp reads this when the addon loads. Its threads spin between kernels, by default for milliseconds: on a machine
+// that has other things to do they hold those up, and themselves (training measured 4 to 6 times slower there). A tenth of a
+// millisecond spans the gaps within a training step.
+if (!process.env.OMP_WAIT_POLICY) process.env.GOMP_SPINCOUNT ??= "10000";
+
 export const native = load();
 native.setErrorFactory(nativeError);
 if (process.env.GRADTAPE_CPU_MEMORY_LIMIT)
