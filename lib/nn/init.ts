@@ -1,15 +1,15 @@
 // How weights start. Every function overwrites a tensor in place, unrecorded, and returns it.
 //
 // The fans of a weight [O, I, kernel…]: fan-in is I · kernel elements, fan-out O · kernel elements.
-import { checkFloatTensor, checkNumber, checkOptions } from "../check.js";
+import { checkNumber, checkOptions } from "../check.js";
 import { show } from "../dtype.js";
-import { ArgumentError, ShapeError } from "../errors.js";
+import { ArgumentError } from "../errors.js";
 import { fill_ } from "../ops/inplace.js";
 import * as random from "../ops/random.js";
 import type { Generator } from "../random.js";
-import { numelOf, showShape } from "../shape.js";
 import { noGrad } from "../tape.js";
 import type { Tensor } from "../tensor.js";
+import { fans } from "./fans.js";
 
 /** Nonlinearities that {@link calculateGain} knows. */
 export type Nonlinearity = "linear" | "conv" | "sigmoid" | "tanh" | "relu" | "leakyRelu" | "selu";
@@ -145,18 +145,4 @@ function kaiming(op: string, t: Tensor, options: KaimingOptions | undefined) {
   const { fanIn, fanOut } = fans(op, t);
   const fan = mode === "fanIn" ? fanIn : fanOut;
   return { std: calculateGain(nonlinearity, a) / Math.sqrt(Math.max(1, fan)), generator };
-}
-
-/** How many inputs an output of this weight sees, and how many outputs an input reaches. */
-export function fans(op: string, t: Tensor): { fanIn: number; fanOut: number } {
-  checkFloatTensor(op, "t", t);
-  if (t.rank < 2) {
-    throw new ShapeError(`t must have 2 dimensions or more to have fans, but is ${showShape(t.shape)}`, {
-      op,
-      argument: "t",
-      value: t.shape,
-    });
-  }
-  const field = numelOf(t.shape.slice(2));
-  return { fanIn: t.shape[1] * field, fanOut: t.shape[0] * field };
 }

@@ -3,7 +3,8 @@ import { checkBoolean, checkInteger, checkOptions } from "../check.js";
 import { zeros } from "../ops/create.js";
 import { linear } from "../ops/matmul.js";
 import type { Tensor } from "../tensor.js";
-import { fans, kaimingUniform_, uniform_ } from "./init.js";
+import { fans } from "./fans.js";
+import { kaimingUniform_, uniform_ } from "./init.js";
 import { Module } from "./module.js";
 import { parameter } from "./parameter.js";
 

@@ -107,14 +107,16 @@ const stateNames = ["step", "exp_avg", "exp_avg_sq"] as const;
  * https://arxiv.org/abs/1412.6980
  */
 export class Adam extends Optimizer<AdamGroup, AdamOptions> {
+  /** The name of the factory, for errors. */
+  protected static readonly factory: string = "adam";
   protected readonly decoupled: boolean = false;
 
   /**
    * @param params The tensors to train, or groups of them: `[{ params, lr }, …]`.
    * @throws {@link ArgumentError} for an option that is unknown or out of range.
    */
-  constructor(params: Parameters<AdamOptions>, options?: AdamOptions, op = "adam") {
-    super(op, params, options);
+  constructor(params: Parameters<AdamOptions>, options?: AdamOptions) {
+    super(new.target.factory, params, options);
   }
 
   protected override checked(options: AdamOptions | undefined): AdamOptions {
@@ -162,11 +164,8 @@ export class Adam extends Optimizer<AdamGroup, AdamOptions> {
  * Loshchilov and Hutter, Decoupled Weight Decay Regularization, ICLR 2019, https://arxiv.org/abs/1711.05101
  */
 export class AdamW extends Adam {
+  protected static override readonly factory = "adamW";
   protected override readonly decoupled = true;
-
-  constructor(params: Parameters<AdamOptions>, options?: AdamOptions) {
-    super(params, options, "adamW");
-  }
 }
 
 /**
