@@ -27,8 +27,9 @@ export async function doctorCommand(terminal: Terminal, flags: { json?: boolean 
     },
   ];
   try {
-    checks.push({ name: "addon", value: require("node-gyp-build").path(root), ok: true });
+    // First, because its error says what to do.
     const { native } = await import("../native.js");
+    checks.push({ name: "addon", value: require("node-gyp-build").path(root), ok: true });
     const { memoryStats } = await import("../memory.js");
     const { isa, threads, onednn } = native.describe();
     checks.push(
@@ -45,7 +46,7 @@ export async function doctorCommand(terminal: Terminal, flags: { json?: boolean 
   } catch (error) {
     checks.push({
       name: "addon",
-      value: error instanceof Error ? error.message.split("\n")[0] : String(error),
+      value: text(error),
       ok: false,
     });
   }
@@ -81,6 +82,11 @@ export async function doctorCommand(terminal: Terminal, flags: { json?: boolean 
   return ok ? 0 : 1;
 }
 
+/** The message of an error, on one line. */
+function text(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).replace(/\s*\n\s*/g, " ");
+}
+
 /** Trains a small network for some steps: the loss must fall. */
 async function selfTest(): Promise<Check> {
   const name = "self-test";
@@ -109,6 +115,6 @@ async function selfTest(): Promise<Check> {
     const value = `20 training steps, loss ${first.toFixed(3)} → ${last.toFixed(3)}, ${Math.round(performance.now() - begin)} ms`;
     return { name, value: fell ? value : `${value}: the loss did not fall`, ok: fell };
   } catch (error) {
-    return { name, value: error instanceof Error ? error.message : String(error), ok: false };
+    return { name, value: text(error), ok: false };
   }
 }
