@@ -85,7 +85,7 @@ template <class T>
 struct Pow {
   GT_INLINE T operator()(T a, T b) const {
     if constexpr (std::is_floating_point_v<T>)
-      return std::pow(a, b);
+      return math::pow(a, b);
     else {
       if (b < 0) return a == 1 ? 1 : a == static_cast<T>(-1) ? ((b & 1) != 0 ? a : 1) : 0;
       uint64_t base = static_cast<uint64_t>(a), result = 1;

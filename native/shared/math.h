@@ -19,6 +19,12 @@ constexpr float kNan = __builtin_nanf("");
 GT_INLINE float from_bits(int32_t bits) { return __builtin_bit_cast(float, bits); }
 GT_INLINE int32_t to_bits(float x) { return __builtin_bit_cast(int32_t, x); }
 
+// a - b, wrapping: the bits of negative numbers and of NaN come here too, on the way to a result that is not
+// used.
+GT_INLINE int32_t difference(int32_t a, int32_t b) {
+  return static_cast<int32_t>(static_cast<uint32_t>(a) - static_cast<uint32_t>(b));
+}
+
 GT_INLINE float abs(float x) { return from_bits(to_bits(x) & 0x7fffffff); }
 GT_INLINE double abs(double x) { return std::fabs(x); }
 
@@ -57,7 +63,7 @@ GT_INLINE Reduced reduce_ln2(float x) {
   const float n = t - kRound;
   // ln2 in two parts; the first has few enough bits that its product with n is exact.
   const float r = (x - n * 0.693145752f) - n * 1.42860677e-6f;
-  return {r, n, to_bits(t) - to_bits(kRound)};
+  return {r, n, difference(to_bits(t), to_bits(kRound))};
 }
 
 GT_INLINE float exp2_int(int32_t k) { return from_bits((k + 127) << 23); }  // 2^k for -126 <= k <= 127
@@ -97,7 +103,7 @@ GT_INLINE float log_sum(float x, float c) {
   const bool tiny = x < 1.17549435e-38f;
   const float m = tiny ? x * 8388608.0f : x;
   // x = 2^k (1 + f) with sqrt(1/2) <= 1 + f < sqrt(2).
-  const int32_t bits = to_bits(m) - 0x3f3504f3;
+  const int32_t bits = difference(to_bits(m), 0x3f3504f3);
   const float k = static_cast<float>((bits >> 23) - (tiny ? 23 : 0));
   const float f = from_bits((bits & 0x007fffff) + 0x3f3504f3) - 1.0f;
   // log(1 + f) = f - f^2/2 + s (f^2/2 + R(s^2)) with s = f / (2 + f).
@@ -130,7 +136,7 @@ GT_INLINE float log2(float x) {
   // The exponent is split off first, so that powers of two are exact.
   const bool tiny = x < 1.17549435e-38f;
   const float m = tiny ? x * 8388608.0f : x;
-  const int32_t bits = to_bits(m) - 0x3f3504f3;
+  const int32_t bits = difference(to_bits(m), 0x3f3504f3);
   const float k = static_cast<float>((bits >> 23) - (tiny ? 23 : 0));
   const float mantissa = from_bits((bits & 0x007fffff) + 0x3f3504f3);
   const float l = log_sum(mantissa, 0.0f);
@@ -183,6 +189,47 @@ GT_INLINE float erf(float x) {
   return t < 0.93f ? small : x != x ? x : copysign(1.0f - exp(p), x);
 }
 GT_INLINE double erf(double x) { return std::erf(x); }
+
+// x to the power of y. The product y log2(x) has up to 8 bits before the point, so it is formed in double.
+GT_INLINE float pow(float x, float y) {
+  const float ax = abs(x);
+  const bool tiny = ax < 1.17549435e-38f;
+  const int32_t bits = difference(to_bits(tiny ? ax * 8388608.0f : ax), 0x3f3504f3);
+  const double e = static_cast<double>((bits >> 23) - (tiny ? 23 : 0));
+  const double f = static_cast<double>(from_bits((bits & 0x007fffff) + 0x3f3504f3)) - 1.0;
+  // log(1 + f) = 2 (s + s^3/3 + s^5/5 + …) with s = f / (2 + f), |s| < 0.172.
+  const double s = f / (2.0 + f);
+  const double z = s * s;
+  const double series =
+      1.0 + z * (1.0 / 3 + z * (1.0 / 5 + z * (1.0 / 7 + z * (1.0 / 9 + z * (1.0 / 11 + z * (1.0 / 13))))));
+  double log2x = e + s * series * 2.88539008177792681472;
+  log2x = ax == 0.0f ? -static_cast<double>(kInf) : log2x;
+  log2x = ax == kInf ? static_cast<double>(kInf) : log2x;
+  // 2^t = 2^n exp(u). Beyond ±200 it is 0 or infinite as a float.
+  double t = static_cast<double>(y) * log2x;
+  t = t < -200.0 ? -200.0 : t;
+  t = t > 200.0 ? 200.0 : t;
+  const double magic = 6755399441055744.0;  // 1.5 * 2^52, as kRound
+  const double shifted = t + magic;
+  const double u = (t - (shifted - magic)) * 0.69314718055994530942;
+  const double power =
+      1.0 +
+      u * (1.0 + u * (1.0 / 2 +
+                      u * (1.0 / 6 +
+                           u * (1.0 / 24 +
+                                u * (1.0 / 120 + u * (1.0 / 720 + u * (1.0 / 5040 + u * (1.0 / 40320))))))));
+  const uint64_t exponent = __builtin_bit_cast(uint64_t, shifted) + 1023u;
+  const float r = static_cast<float>(power * __builtin_bit_cast(double, exponent << 52));
+  // The sign, and where there is no power of a negative number. |x| = 1 also meets y = ±infinity.
+  const float half = y * 0.5f;
+  const bool integer = trunc(y) == y;
+  const bool odd = integer && trunc(half) != half;
+  const float positive = ax == 1.0f && y == y ? 1.0f : r;
+  const float result = odd ? copysign(positive, x) : positive;
+  const float defined = x < 0.0f && x != -kInf && !integer ? kNan : result;
+  return y == 0.0f || x == 1.0f ? 1.0f : x != x || y != y ? kNan : defined;
+}
+GT_INLINE double pow(double x, double y) { return std::pow(x, y); }
 
 // sin, cos and tan of a float reduce and evaluate in double: exact enough for |x| < kTrigRange. Callers take
 // larger arguments to the C library.

@@ -115,4 +115,29 @@ describe("accuracy in float32", () => {
       expect(worst, `${name}(${xs[where]}) = ${ys[where]}, exactly ${f(xs[where])}`).toBeLessThanOrEqual(ulp);
     });
   }
+
+  it("pow is within 0.51 ulp", () => {
+    // Every base meets exponents that are special, small, and such that the result spans the range of float32.
+    const special = [0, -0, 1, -1, 2, 3, -3, 0.5, -0.5, 1 / 3, 16777216, 16777215, Infinity, -Infinity, NaN];
+    const bases = sweep();
+    for (let turn = 0; turn < 8; turn++) {
+      const exponents = bases.map((x, i) => {
+        const k = i + turn;
+        if (k % 4 === 0) return special[(k >> 2) % special.length];
+        if (k % 4 === 1) return (k % 41) - 20;
+        return ((k % 301) - 150) / (Math.log2(Math.abs(x)) || 1);
+      });
+      const ys = gt.pow(tensor(bases), tensor(exponents)).dataSync() as Float32Array;
+      let worst = 0;
+      let at = 0;
+      for (let i = 0; i < bases.length; i++) {
+        const [x, y] = [bases[i], exponents[i]];
+        // As in C: 1 to any power is 1, and so is -1 to an infinite one, where JavaScript has NaN.
+        const exact = x === 1 || (x === -1 && Math.abs(y) === Infinity) ? 1 : x ** y;
+        const error = ulps(ys[i], exact);
+        if (error > worst) [worst, at] = [error, i];
+      }
+      expect(worst, `pow(${bases[at]}, ${exponents[at]}) = ${ys[at]}`).toBeLessThanOrEqual(0.51);
+    }
+  });
 });
