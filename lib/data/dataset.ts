@@ -4,7 +4,7 @@ import { type DType, show, type TypedArray } from "../dtype.js";
 import { ArgumentError, ShapeError } from "../errors.js";
 import { tensor } from "../ops/create.js";
 import { indexSelect } from "../ops/index.js";
-import { numelOf, type Shape, showShape } from "../shape.js";
+import { checkShape, numelOf, type Shape, showShape } from "../shape.js";
 import { noGrad } from "../tape.js";
 import type { Tensor } from "../tensor.js";
 
@@ -45,7 +45,7 @@ export class ArrayDataset<Fields extends string>
   constructor(fields: Record<Fields, HostField>) {
     const op = "ArrayDataset";
     this.fields = checkFields(op, fields).map(([name, field]) => {
-      const size = numelOf(field.shape);
+      const size = numelOf(checkShape(op, field?.shape, `${name}.shape`));
       if (!ArrayBuffer.isView(field.data) || size < 1 || field.data.length % size !== 0) {
         throw new ShapeError(`${name} does not divide into samples of shape ${showShape(field.shape)}`, {
           op,

@@ -10,4 +10,4 @@ export {
 } from "./dataset.js";
 export { type DigitsOptions, digits, digitsMean, digitsStd } from "./digits.js";
 export { type IdxArray, parseIdx, readIdx } from "./idx.js";
-export { Loader, type LoaderOptions, loader } from "./loader.js";
+export { type Loader, type LoaderOptions, loader } from "./loader.js";

@@ -7,6 +7,7 @@ import { kernels } from "../native.js";
 import { checkDim, checkDims, checkShape, numelOf, type Shape, showShape } from "../shape.js";
 import { record } from "../tape.js";
 import { allocate, allocateView, type Tensor } from "../tensor.js";
+import { sumTo } from "./reduce.js";
 
 /** Strides with which memory of `x` reads as `shape`, or null if there are none. */
 function viewStrides(x: Tensor, shape: Shape): number[] | null {
@@ -306,5 +307,5 @@ export function expand(x: Tensor, shape: Shape): Tensor {
     });
   }
   const y = allocateView(x, sizes, strides);
-  return record("expand", y, [x], [], (dy) => [dy.sumTo(x.shape)]);
+  return record("expand", y, [x], [], (dy) => [sumTo(dy, x.shape)]);
 }
