@@ -36,6 +36,7 @@ function collect() {
   const { abstract, hidden } = readDeclarations();
   const found = new Map();
   const seen = new Set();
+  const methods = new Set();
   const visit = (path, value) => {
     if (value === null || (typeof value !== "object" && typeof value !== "function") || seen.has(value)) return;
     seen.add(value);
@@ -44,7 +45,9 @@ function collect() {
       if (isClass) {
         // Error classes are for catching; what their constructors take is not checked.
         if (value.prototype instanceof Error) return;
-        if (!abstract.has(value.name)) found.set(`new ${path}`, (args) => new value(...args));
+        // What an abstract class declares is called on its subclasses.
+        if (abstract.has(value.name)) return;
+        found.set(`new ${path}`, (args) => new value(...args));
         for (let proto = value.prototype; proto && proto !== Object.prototype; proto = Object.getPrototypeOf(proto)) {
           for (const key of Reflect.ownKeys(proto)) {
             const descriptor = Object.getOwnPropertyDescriptor(proto, key);
@@ -52,7 +55,9 @@ function collect() {
             const owner = Object.prototype.hasOwnProperty.call(proto, "constructor") ? proto.constructor.name : value.name;
             if (hidden.has(`${owner}#${String(key)}`) || hidden.has(`${value.name}#${String(key)}`)) continue;
             const name = `${path}#${String(key)}`;
-            if (found.has(name)) continue;
+            // A method that many classes inherit is tried on the first of them.
+            if (methods.has(descriptor.value)) continue;
+            methods.add(descriptor.value);
             // Tensor methods are tried on anything at all; others on an object of their class.
             if (value === gradtape.Tensor) found.set(name, ([self, ...args]) => descriptor.value.apply(self, args));
             else found.set(name, (args) => descriptor.value.apply(makeInstance(path, value), args));
@@ -71,6 +76,7 @@ function collect() {
 
 const objects = {
   Generator: () => new gradtape.Generator(1),
+  "data.ArrayDataset": () => new gradtape.data.ArrayDataset({ x: { data: new Float32Array(12), shape: [2] } }),
   "data.TensorDataset": () => new gradtape.data.TensorDataset(gradtape.ones([6, 2]), gradtape.zeros([6], { dtype: "int64" })),
 };
 
