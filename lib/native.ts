@@ -51,12 +51,23 @@ function load(): Native {
   }
 }
 
-// libgomp reads this when the addon loads. Its threads spin between kernels, by default for milliseconds: on a machine
-// that has other things to do they hold those up, and themselves (training measured 4 to 6 times slower there). A tenth of a
-// millisecond spans the gaps within a training step.
-if (!process.env.OMP_WAIT_POLICY) process.env.GOMP_SPINCOUNT ??= "10000";
+/**
+ * libgomp reads its settings when the addon loads. Its threads spin between kernels, by default for milliseconds: on a machine
+ * that has other things to do they hold those up, and themselves (training measured 4 to 6 times slower there). A tenth of a
+ * millisecond spans the gaps within a training step. Child processes do not inherit the setting.
+ */
+function withShortSpins<T>(body: () => T): T {
+  const { OMP_WAIT_POLICY, GOMP_SPINCOUNT } = process.env;
+  if (OMP_WAIT_POLICY || GOMP_SPINCOUNT) return body();
+  process.env.GOMP_SPINCOUNT = "10000";
+  try {
+    return body();
+  } finally {
+    delete process.env.GOMP_SPINCOUNT;
+  }
+}
 
-export const native = load();
+export const native = withShortSpins(load);
 native.setErrorFactory(nativeError);
 if (process.env.GRADTAPE_CPU_MEMORY_LIMIT)
   native.setMemoryLimit(Number(process.env.GRADTAPE_CPU_MEMORY_LIMIT));

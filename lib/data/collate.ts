@@ -69,7 +69,7 @@ function stackLeaves(name: string, values: readonly unknown[]): Tensor {
   const all = new (first.constructor as Float32ArrayConstructor)(rows.length * rows[0].length);
   rows.forEach((row, i) => {
     checkSame(name, i, [row.length], [rows[0].length], row.constructor.name, all.constructor.name);
-    all.set(row, i * row.length);
+    if (row.length > 0) all.set(row, i * row.length); // an array that was transferred away is empty, and refuses to be read
   });
   return tensor(all, { shape: [rows.length, rows[0].length] });
 }

@@ -75,6 +75,7 @@ function collect() {
 }
 
 const objects = {
+  "models.LeNet5": () => new gradtape.models.LeNet5({ activation: "relu" }),
   Generator: () => new gradtape.Generator(1),
   "data.ArrayDataset": () => new gradtape.data.ArrayDataset({ x: { data: new Float32Array(12), shape: [2] } }),
   "data.TensorDataset": () => new gradtape.data.TensorDataset(gradtape.ones([6, 2]), gradtape.zeros([6], { dtype: "int64" })),

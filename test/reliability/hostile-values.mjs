@@ -70,7 +70,6 @@ const oddities = fc.constantFrom(
     throw new HostileError("callback");
   },
   () => async () => 1,
-  () => class A {},
   () =>
     new Proxy(
       {},
