@@ -1,8 +1,14 @@
 // Every benchmark: its name, what it is, and the PyTorch variants beside it. The work itself is in ops/ and models/ here and
 // under the same name in peers/torch_peer.py.
-import * as dispatch from "./ops/dispatch.mjs";
+
 import * as block from "./models/block.mjs";
 import * as lenet from "./models/lenet.mjs";
 import * as mlp from "./models/mlp.mjs";
+import * as dispatch from "./ops/dispatch.mjs";
 
-export const benchmarks = [...dispatch.benchmarks, ...mlp.benchmarks, ...lenet.benchmarks, ...block.benchmarks];
+export const benchmarks = [
+  ...dispatch.benchmarks,
+  ...mlp.benchmarks,
+  ...lenet.benchmarks,
+  ...block.benchmarks,
+];

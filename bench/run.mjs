@@ -3,9 +3,8 @@
 //   npm run bench -- [names…] [--rounds N] [--threads N] [--save]
 //
 // A name selects every benchmark that contains it. --save writes the table and the raw numbers to bench/results/.
-import { spawn } from "node:child_process";
-import { execFileSync } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus, totalmem } from "node:os";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -15,13 +14,19 @@ import { benchmarks } from "./list.mjs";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const { values: options, positionals: names } = parseArgs({
   allowPositionals: true,
-  options: { rounds: { type: "string", default: "7" }, threads: { type: "string" }, save: { type: "boolean", default: false } },
+  options: {
+    rounds: { type: "string", default: "7" },
+    threads: { type: "string" },
+    save: { type: "boolean", default: false },
+  },
 });
 const rounds = Number(options.rounds);
 const threads = Number(options.threads ?? availableParallelism());
 const chosen = benchmarks.filter((b) => names.length === 0 || names.some((name) => b.name.includes(name)));
 if (chosen.length === 0) {
-  console.error(`no benchmark is called ${names.join(" or ")}; there are ${benchmarks.map((b) => b.name).join(", ")}`);
+  console.error(
+    `no benchmark is called ${names.join(" or ")}; there are ${benchmarks.map((b) => b.name).join(", ")}`,
+  );
   process.exit(1);
 }
 
@@ -29,7 +34,11 @@ if (chosen.length === 0) {
 class Runner {
   constructor(title, command, args, env = {}) {
     this.title = title;
-    this.child = spawn(command, args, { cwd: root, env: { ...process.env, OMP_NUM_THREADS: String(threads), ...env }, stdio: ["pipe", "pipe", "inherit"] });
+    this.child = spawn(command, args, {
+      cwd: root,
+      env: { ...process.env, OMP_NUM_THREADS: String(threads), ...env },
+      stdio: ["pipe", "pipe", "inherit"],
+    });
     this.lines = createInterface({ input: this.child.stdout })[Symbol.asyncIterator]();
     this.child.on("error", () => {});
     this.child.stdin.on("error", () => {});
@@ -45,7 +54,11 @@ class Runner {
   }
 }
 
-const tuned = { MALLOC_MMAP_THRESHOLD_: "4294967296", MALLOC_TRIM_THRESHOLD_: "17179869184", MALLOC_TOP_PAD_: "1073741824" };
+const tuned = {
+  MALLOC_MMAP_THRESHOLD_: "4294967296",
+  MALLOC_TRIM_THRESHOLD_: "17179869184",
+  MALLOC_TOP_PAD_: "1073741824",
+};
 const runners = {
   gradtape: new Runner("gradtape", process.execPath, ["bench/worker.mjs"]),
   torch: new Runner("PyTorch", "python3", ["bench/peers/torch_peer.py"]),
@@ -69,14 +82,16 @@ for (const { name, title, peers } of chosen) {
   const contestants = [{ key: "gradtape", runner: runners.gradtape, variant: "default" }];
   for (const variant of peers) {
     if (runners.torch) contestants.push({ key: `PyTorch ${variant}`, runner: runners.torch, variant });
-    if (runners.torchTuned) contestants.push({ key: `PyTorch ${variant}, malloc tuned`, runner: runners.torchTuned, variant });
+    if (runners.torchTuned)
+      contestants.push({ key: `PyTorch ${variant}, malloc tuned`, runner: runners.torchTuned, variant });
   }
   const times = Object.fromEntries(contestants.map((c) => [c.key, []]));
   for (let round = 0; round < rounds; round++) {
     for (const { key, runner, variant } of contestants) {
       const answer = await runner.ask({ name, variant });
       if (answer?.nanoseconds) times[key].push(answer.nanoseconds);
-      else if (round === 0) console.error(`${name}: ${key} gave no time${answer?.error ? ` (${answer.error})` : ""}`);
+      else if (round === 0)
+        console.error(`${name}: ${key} gave no time${answer?.error ? ` (${answer.error})` : ""}`);
       await new Promise((resolve) => setTimeout(resolve, 30));
     }
     process.stderr.write(`\r${name}: round ${round + 1} of ${rounds}   `);
@@ -101,15 +116,26 @@ const rows = results.flatMap(({ title, times }) => {
     const theirs = median(values);
     // Round by round, so that a slow minute of the machine hits both sides.
     const ratios = values.map((value, k) => value / times.gradtape[k]).sort((a, b) => a - b);
-    return [i === 0 ? title : "", i === 0 ? showTime(ours) : "", key, showTime(theirs), `${(theirs / ours).toFixed(2)}x`, `${ratios[0].toFixed(2)}–${ratios.at(-1).toFixed(2)}`];
+    return [
+      i === 0 ? title : "",
+      i === 0 ? showTime(ours) : "",
+      key,
+      showTime(theirs),
+      `${(theirs / ours).toFixed(2)}x`,
+      `${ratios[0].toFixed(2)}–${ratios.at(-1).toFixed(2)}`,
+    ];
   });
 });
 const header = ["work", "gradtape", "beside", "time", "gradtape is faster by", "range over rounds"];
 const widths = header.map((cell, i) => Math.max(cell.length, ...rows.map((row) => row[i].length)));
 const line = (cells) => `| ${cells.map((cell, i) => cell.padEnd(widths[i])).join(" | ")} |`;
-const table = [line(header), `|${widths.map((w) => "-".repeat(w + 2)).join("|")}|`, ...rows.map(line)].join("\n");
+const table = [line(header), `|${widths.map((w) => "-".repeat(w + 2)).join("|")}|`, ...rows.map(line)].join(
+  "\n",
+);
 console.log(`\n${table}\n`);
-console.log(`medians of ${rounds} alternating rounds, ${threads} threads, ${cpus()[0].model.trim()}, gradtape ${info.gradtape.version}, oneDNN ${info.gradtape.onednn}, PyTorch ${info.torch?.version ?? "absent"}`);
+console.log(
+  `medians of ${rounds} alternating rounds, ${threads} threads, ${cpus()[0].model.trim()}, gradtape ${info.gradtape.version}, oneDNN ${info.gradtape.onednn}, PyTorch ${info.torch?.version ?? "absent"}`,
+);
 
 if (options.save) {
   const commit = (() => {
@@ -119,11 +145,21 @@ if (options.save) {
       return "unknown";
     }
   })();
-  const machine = { cpu: cpus()[0].model.trim(), threads, memory: totalmem(), node: process.version, commit, date: new Date().toISOString().slice(0, 10) };
+  const machine = {
+    cpu: cpus()[0].model.trim(),
+    threads,
+    memory: totalmem(),
+    node: process.version,
+    commit,
+    date: new Date().toISOString().slice(0, 10),
+  };
   mkdirSync(new URL("results/", import.meta.url), { recursive: true });
   const base = new URL(`results/${machine.date}-cpu`, import.meta.url);
   const command = `npm run bench -- ${process.argv.slice(2).join(" ")}`.trim();
-  writeFileSync(`${fileURLToPath(base)}.json`, `${JSON.stringify({ machine, info, command, rounds, results }, null, 1)}\n`);
+  writeFileSync(
+    `${fileURLToPath(base)}.json`,
+    `${JSON.stringify({ machine, info, command, rounds, results }, null, 1)}\n`,
+  );
   writeFileSync(
     `${fileURLToPath(base)}.md`,
     `# CPU, ${machine.date}\n\n\`${command}\` at ${commit}: ${machine.cpu}, ${threads} threads, Node ${process.version}, oneDNN ${info.gradtape.onednn} (${info.gradtape.isa}), PyTorch ${info.torch?.version ?? "absent"} (${info.torch?.onednn ?? ""}). Medians of ${rounds} alternating rounds.\n\n${table}\n`,

@@ -1,10 +1,10 @@
 // The public API: exports only.
 import "./methods.js";
 
-export * as data from "./data/index.js";
-export { type Device, getNumThreads, setNumThreads } from "./device.js";
 export * as autograd from "./autograd.js";
 export { type GradCheckOptions, type GradOptions, grad, gradCheck } from "./autograd.js";
+export * as data from "./data/index.js";
+export { type Device, getNumThreads, setNumThreads } from "./device.js";
 export type { DType, TypedArray } from "./dtype.js";
 export {
   ArgumentError,
@@ -55,6 +55,7 @@ export {
   remainder,
   sub,
 } from "./ops/arithmetic.js";
+export { type BatchNormOptions, batchNorm, batchNormAddRelu, batchNormRelu } from "./ops/batch-norm.js";
 export { eq, ge, gt, le, logicalAnd, logicalNot, logicalOr, logicalXor, lt, ne } from "./ops/compare.js";
 export {
   type ConvOptions,
@@ -69,7 +70,12 @@ export {
 export { clone, contiguous, copy_, detach, to } from "./ops/copy.js";
 export {
   arange,
+  empty,
+  emptyLike,
+  eye,
   full,
+  fullLike,
+  linspace,
   ones,
   onesLike,
   type TensorData,
@@ -78,8 +84,29 @@ export {
   zeros,
   zerosLike,
 } from "./ops/create.js";
-export { empty, emptyLike, eye, fullLike, linspace } from "./ops/create.js";
 export { type DropoutOptions, dropout } from "./ops/dropout.js";
+export {
+  type BinaryCrossEntropyOptions,
+  type BinaryLogitsOptions,
+  binaryCrossEntropy,
+  binaryCrossEntropyWithLogits,
+  huberLoss,
+  type KlDivOptions,
+  klDiv,
+  l1Loss,
+  mseLoss,
+  smoothL1Loss,
+} from "./ops/element-loss.js";
+export {
+  type EmbeddingOptions,
+  embedding,
+  gather,
+  indexAdd,
+  indexSelect,
+  oneHot,
+  scatter,
+  scatterAdd,
+} from "./ops/index.js";
 export {
   add_,
   addcdiv_,
@@ -93,10 +120,44 @@ export {
   type ValueOptions,
   zero_,
 } from "./ops/inplace.js";
-export { type EmbeddingOptions, embedding, gather, indexAdd, indexSelect } from "./ops/index.js";
-export { oneHot, scatter, scatterAdd } from "./ops/index.js";
 export { chunk, concat, type DimOption, flip, repeat, roll, split, stack, tile, unbind } from "./ops/join.js";
+export {
+  type CrossEntropyOptions,
+  crossEntropy,
+  type LossOptions,
+  type LossReduction,
+  type NllLossOptions,
+  nllLoss,
+} from "./ops/loss.js";
 export { linear, matmul } from "./ops/matmul.js";
+export {
+  groupNorm,
+  type InstanceNormOptions,
+  instanceNorm,
+  layerNorm,
+  type NormOptions,
+  rmsNorm,
+} from "./ops/norm.js";
+export { type PadOptions, pad } from "./ops/pad.js";
+export {
+  type AdaptiveMaxPoolOptions,
+  type AdaptiveSize,
+  type AvgPoolOptions,
+  adaptiveAvgPool1d,
+  adaptiveAvgPool2d,
+  adaptiveAvgPool3d,
+  adaptiveMaxPool1d,
+  adaptiveMaxPool2d,
+  adaptiveMaxPool3d,
+  avgPool1d,
+  avgPool2d,
+  avgPool3d,
+  type MaxPoolOptions,
+  maxPool1d,
+  maxPool2d,
+  maxPool3d,
+  type PerDim,
+} from "./ops/pool.js";
 export {
   bernoulli,
   bernoulli_,
@@ -111,17 +172,29 @@ export {
   truncNormal_,
   uniform_,
 } from "./ops/random.js";
-export { type PadOptions, pad } from "./ops/pad.js";
-export { all, any, type ArgOptions, argmax, argmin, logSumExp } from "./ops/reduce.js";
-export { max, mean, min, norm, prod, type VectorNormOptions } from "./ops/reduce.js";
-export { type ReduceOptions, std, sum, type VarianceOptions, variance } from "./ops/reduce.js";
-export { logSoftmax, type SoftmaxOptions, softmax } from "./ops/softmax.js";
-export { type CrossEntropyOptions, crossEntropy, type LossOptions, type LossReduction } from "./ops/loss.js";
-export { type NllLossOptions, nllLoss } from "./ops/loss.js";
+export {
+  type ArgOptions,
+  all,
+  any,
+  argmax,
+  argmin,
+  logSumExp,
+  max,
+  mean,
+  min,
+  norm,
+  prod,
+  type ReduceOptions,
+  std,
+  sum,
+  type VarianceOptions,
+  type VectorNormOptions,
+  variance,
+} from "./ops/reduce.js";
 export { cumprod, cumsum, type ScanOptions } from "./ops/scan.js";
+export { logSoftmax, type SoftmaxOptions, softmax } from "./ops/softmax.js";
 export { argsort, type SortOptions, type SortResult, sort, type TopKOptions, topK } from "./ops/sort.js";
-export { type BinaryCrossEntropyOptions, type BinaryLogitsOptions, binaryCrossEntropy, binaryCrossEntropyWithLogits } from "./ops/element-loss.js";
-export { huberLoss, type KlDivOptions, klDiv, l1Loss, mseLoss, smoothL1Loss } from "./ops/element-loss.js";
+export { type DiagonalOption, tril, triu } from "./ops/triangle.js";
 export {
   abs,
   acos,
@@ -153,10 +226,10 @@ export {
   tan,
   trunc,
 } from "./ops/unary.js";
-export { type DiagonalOption, tril, triu } from "./ops/triangle.js";
 export {
   expand,
   flatten,
+  moveDim,
   permute,
   reshape,
   select,
@@ -165,18 +238,9 @@ export {
   transpose,
   unsqueeze,
 } from "./ops/view.js";
-export { moveDim } from "./ops/view.js";
 export { maskedFill, where } from "./ops/where.js";
 export * as optim from "./optim/index.js";
 export { defaultGenerator, Generator, manualSeed, type Seed } from "./random.js";
-export { type BatchNormOptions, batchNorm, batchNormAddRelu, batchNormRelu } from "./ops/batch-norm.js";
-export { type AdaptiveMaxPoolOptions, type AdaptiveSize, type PerDim } from "./ops/pool.js";
-export { type AvgPoolOptions, avgPool1d, avgPool2d, avgPool3d } from "./ops/pool.js";
-export { adaptiveAvgPool1d, adaptiveAvgPool2d, adaptiveAvgPool3d } from "./ops/pool.js";
-export { adaptiveMaxPool1d, adaptiveMaxPool2d, adaptiveMaxPool3d } from "./ops/pool.js";
-export { type MaxPoolOptions, maxPool1d, maxPool2d, maxPool3d } from "./ops/pool.js";
-export { groupNorm, type InstanceNormOptions, instanceNorm } from "./ops/norm.js";
-export { layerNorm, type NormOptions, rmsNorm } from "./ops/norm.js";
 export { enableGrad, isGradEnabled, noGrad } from "./tape.js";
 export { type NestedArray, Tensor } from "./tensor.js";
 export * as train from "./train/index.js";

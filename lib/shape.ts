@@ -164,8 +164,10 @@ export function checkDim(op: string, dim: unknown, rank: number, argument = "dim
 /** One dim, several, or none for all of them; sorted and without repetition. */
 export function checkDims(op: string, dim: unknown, rank: number, argument = "dim"): number[] {
   if (dim === undefined || dim === null) return Array.from({ length: rank }, (_, i) => i);
-  if (!Array.isArray(dim))
-    return rank === 0 ? (checkDim(op, dim, 0, argument), []) : [checkDim(op, dim, rank, argument)];
+  if (!Array.isArray(dim)) {
+    const single = checkDim(op, dim, rank, argument);
+    return rank === 0 ? [] : [single];
+  }
   const dims = Array.from(dim, (d) => checkDim(op, d, rank, argument));
   dims.sort((a, b) => a - b);
   for (let i = 1; i < dims.length; i++) {

@@ -29,4 +29,11 @@ function block() {
   };
 }
 
-export const benchmarks = [{ name: "block", title: "conv-BN-ReLU, 64 channels, 56x56, batch 16, forward and backward", peers: ["channels_last", "default"], prepare: block }];
+export const benchmarks = [
+  {
+    name: "block",
+    title: "conv-BN-ReLU, 64 channels, 56x56, batch 16, forward and backward",
+    peers: ["channels_last", "default"],
+    prepare: block,
+  },
+];

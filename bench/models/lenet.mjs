@@ -4,11 +4,26 @@ import { trainingStep } from "../support/step.mjs";
 
 function lenet(batch) {
   manualSeed(1);
-  const model = models.lenet5({ numClasses: 10 });
-  return trainingStep(model, randn([batch, 1, 28, 28]), randint(0, 10, [batch]), optim.sgd(model.parameters(), { lr: 0.01, momentum: 0.9 }));
+  const model = models.lenet5({ numClasses: 10, inputSize: 28 });
+  return trainingStep(
+    model,
+    randn([batch, 1, 28, 28]),
+    randint(0, 10, [batch]),
+    optim.sgd(model.parameters(), { lr: 0.01, momentum: 0.9 }),
+  );
 }
 
 export const benchmarks = [
-  { name: "lenet-1", title: "LeNet-5, batch 1, SGD with momentum", peers: ["default"], prepare: () => lenet(1) },
-  { name: "lenet-64", title: "LeNet-5, batch 64, SGD with momentum", peers: ["default", "channels_last"], prepare: () => lenet(64) },
+  {
+    name: "lenet-1",
+    title: "LeNet-5, batch 1, SGD with momentum",
+    peers: ["default"],
+    prepare: () => lenet(1),
+  },
+  {
+    name: "lenet-64",
+    title: "LeNet-5, batch 64, SGD with momentum",
+    peers: ["default", "channels_last"],
+    prepare: () => lenet(64),
+  },
 ];

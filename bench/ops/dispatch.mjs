@@ -18,5 +18,10 @@ function adds(requiresGrad) {
 
 export const benchmarks = [
   { name: "dispatch", title: "one enqueued op, no tape", peers: ["default"], prepare: () => adds(false) },
-  { name: "dispatch-tape", title: "one enqueued op, with tape", peers: ["default"], prepare: () => adds(true) },
+  {
+    name: "dispatch-tape",
+    title: "one enqueued op, with tape",
+    peers: ["default"],
+    prepare: () => adds(true),
+  },
 ];

@@ -507,7 +507,8 @@ napi_value set_threads(napi_env env, napi_callback_info info) {
       fail(ErrorCode::invalid_argument, "count must be 1 to 256, not %lld", static_cast<long long>(count));
     }
     Stream& stream = addon.environment.stream();
-    // On the engine thread, between commands: kernels plan memory per thread and must not see the count change.
+    // On the engine thread, between commands: kernels plan memory per thread and must not see the count
+    // change.
     Command& command = stream.next();
     command.def = nullptr;
     command.argc = 0;

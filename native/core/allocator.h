@@ -39,9 +39,11 @@ class CachingAllocator {
   // 64-byte aligned; throws out_of_memory. The size of a block is rounded up to its class.
   void* allocate(int64_t bytes);
   void deallocate(void* data, int64_t bytes) noexcept;
-  // Gives cached large blocks back to the source. Commands that still use them must have run: settle sees to that.
+  // Gives cached large blocks back to the source. Commands that still use them must have run: settle sees to
+  // that.
   void trim();
-  // Waits for the commands enqueued so far; called before memory is given back to make room for an allocation.
+  // Waits for the commands enqueued so far; called before memory is given back to make room for an
+  // allocation.
   std::function<void()> settle = [] {};
 
   const MemoryStats& stats() const { return stats_; }
