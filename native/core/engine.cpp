@@ -58,15 +58,19 @@ uint64_t Stream::submit() {
   return tail_;
 }
 
-void Stream::wait_for_space() {
-  while (tail_ - head_.load(std::memory_order_acquire) >= kCapacity) {
-    std::this_thread::sleep_for(std::chrono::microseconds(20));
+void Stream::wait_until(uint64_t executed) {
+  for (int i = 0; i < 2000; i++) {
+    if (head_.load(std::memory_order_acquire) >= executed) return;
+    GT_PAUSE();
   }
-}
-
-void Stream::wait_idle() {
-  for (int i = 0; !idle() && i < 20000; i++) GT_PAUSE();
-  while (!idle()) std::this_thread::sleep_for(std::chrono::microseconds(10));
+  wanted_.store(executed);
+  for (;;) {
+    // Either the engine sees waiting_ after it moved head_, or this thread sees the new head_.
+    waiting_.store(1);
+    if (head_.load() >= executed) break;
+    waiting_.wait(1);
+  }
+  waiting_.store(0);
 }
 
 void Stream::close() {
@@ -124,7 +128,11 @@ bool Stream::execute_one() {
                      std::memory_order_release);
     }
   }
-  head_.store(head + 1, std::memory_order_release);
+  head_.store(head + 1);
+  if (waiting_.load() && head + 1 >= wanted_.load()) {
+    waiting_.store(0);
+    waiting_.notify_one();
+  }
   return true;
 }
 

@@ -41,7 +41,7 @@ class Stream {
   uint64_t enqueued() const { return tail_; }
   uint64_t executed() const { return head_.load(std::memory_order_acquire); }
   bool idle() const { return executed() == tail_; }
-  void wait_idle();
+  void wait_idle() { wait_until(tail_); }
   // Blocks until no command of this stream runs or ever will; those not yet begun are dropped.
   void close();
   const Failure* failure() const { return failure_.load(std::memory_order_acquire); }
@@ -49,7 +49,10 @@ class Stream {
 
  private:
   friend class Engine;
-  void wait_for_space();
+  void wait_for_space() { wait_until(tail_ - kCapacity * 3 / 4); }
+  // Blocks until that many commands have run. Asleep, not polling: a thread that wakes up again and again takes a core
+  // from kernels that share all of them evenly.
+  void wait_until(uint64_t executed);
   bool execute_one();  // engine thread
 
   Engine& engine_;
@@ -58,6 +61,8 @@ class Stream {
   alignas(64) std::atomic<uint64_t> published_{0};
   alignas(64) std::atomic<uint64_t> head_{0};
   alignas(64) std::atomic<const Failure*> failure_{nullptr};
+  std::atomic<uint64_t> wanted_{0};   // what wait_until() sleeps for
+  std::atomic<uint32_t> waiting_{0};  // 1 while it sleeps
   std::atomic<bool> closing_{false};
   std::atomic<bool> detached_{false};
 };

@@ -50,9 +50,13 @@ int64_t read_number(const char* path) {
 
 std::atomic<int> threads{0};
 
-// Team threads are pinned one per core from inside the first parallel region. OMP_PROC_BIND would do it too,
-// but pins the JavaScript thread that loads libgomp to core 0 as well.
-void pin_team() {
+// Sends every team thread to a core of its own once, from inside the first parallel region: threads that start on
+// the core of their parent were seen to share it for seconds. With GRADTAPE_PIN=1 they stay there, for a machine that
+// does nothing else; by default the scheduler may move them again, because several pinned processes would all sit on
+// the same cores. (OMP_PROC_BIND would pin the JavaScript thread too.)
+void place_team() {
+  const char* wanted = std::getenv("GRADTAPE_PIN");
+  const bool stay = wanted && std::strcmp(wanted, "1") == 0;
   cpu_set_t allowed;
   CPU_ZERO(&allowed);
   if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
@@ -69,6 +73,7 @@ void pin_team() {
     CPU_ZERO(&one);
     CPU_SET(cores[omp_get_thread_num() % count], &one);
     sched_setaffinity(0, sizeof one, &one);
+    if (!stay) sched_setaffinity(0, sizeof allowed, &allowed);
   }
 }
 
@@ -122,7 +127,7 @@ Engine& engine() {
     auto* made = new Engine("cpu", pages, [] {
       omp_set_dynamic(0);
       apply_thread_count();
-      pin_team();
+      place_team();
     });
     // One tenth is left to JavaScript, oneDNN's own memory and the rest of the machine.
     made->budget().limit.store(physical_memory() / 10 * 9);

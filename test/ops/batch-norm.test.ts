@@ -221,8 +221,9 @@ describe("batchNorm", () => {
     const y = batchNorm(tensor(values, { shape: [4096, 1] }), null, null, null, null, { training: true });
     const exact = reference([nd([4096, 1], values)], { training: true });
     const worst = Math.max(...toNd(y).data.map((v, i) => Math.abs(v - exact.data[i])));
-    // Half a unit in the last place of 1e4 is 5e-4, a quarter of a thousandth of the standard deviation 2.
-    expect(worst).toBeLessThan(5e-4);
+    // Half a unit in the last place of 1e4 is 5e-4, a quarter of a thousandth of the standard deviation 2; without fused
+    // multiply-add one more rounding comes to it.
+    expect(worst).toBeLessThan(6e-4);
   });
 
   it("passes NaN through the fused ReLU", () => {
