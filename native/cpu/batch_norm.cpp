@@ -114,9 +114,11 @@ KERNEL(batch_norm_apply,
     T* const to = y->data<T>();
     const auto run = [&]<bool Relu, bool Add>(std::bool_constant<Relu>, std::bool_constant<Add>) {
       parallel_for(m.rows, x->numel, 1, [&](int64_t begin, int64_t end, int) {
-        const int64_t at = begin * m.channels;
-        apply_rows<Relu, Add>(from + at, plus + at, to + at, (end - begin) * m.channels, fold.lanes, scale,
-                              shift);
+        for_blocks_from_end(begin, end, m.channels, [&](int64_t first, int64_t last) {
+          const int64_t at = first * m.channels;
+          apply_rows<Relu, Add>(from + at, plus + at, to + at, (last - first) * m.channels, fold.lanes, scale,
+                                shift);
+        });
       });
     };
     if (relu && addend)
@@ -194,13 +196,15 @@ KERNEL(batch_norm_backward,
     T* const add = daddend ? daddend->data<T>() : nullptr;
     dispatch_mask(relu, static_cast<bool>(y), [&]<Mask M>(std::integral_constant<Mask, M>) {
       parallel_for(m.rows, x->numel, 1, [&](int64_t begin, int64_t end, int) {
-        const int64_t at = begin * channels, n = (end - begin) * channels;
-        T* const dx_at = to ? to + at : nullptr;
-        T* const add_at = add ? add + at : nullptr;
-        if (training)
-          write_dx<M, true>(gp + at, xp + at, yp + at, dx_at, add_at, n, lanes, k);
-        else
-          write_dx<M, false>(gp + at, xp + at, yp + at, dx_at, add_at, n, lanes, k);
+        for_blocks_from_end(begin, end, channels, [&](int64_t first, int64_t last) {
+          const int64_t at = first * channels, n = (last - first) * channels;
+          T* const dx_at = to ? to + at : nullptr;
+          T* const add_at = add ? add + at : nullptr;
+          if (training)
+            write_dx<M, true>(gp + at, xp + at, yp + at, dx_at, add_at, n, lanes, k);
+          else
+            write_dx<M, false>(gp + at, xp + at, yp + at, dx_at, add_at, n, lanes, k);
+        });
       });
     });
   });

@@ -304,6 +304,18 @@ inline void write_dx(const T* dy, const T* x, const T* y, T* dx, T* daddend, int
   }
 }
 
+// Calls body(begin, end) on blocks of rows from the last to the first. The second of two passes goes this
+// way: what the first one read last is still in the cache.
+template <class Body>
+inline void for_blocks_from_end(int64_t begin, int64_t end, int64_t channels, const Body& body) {
+  const int64_t block = channels < 16384 ? 16384 / channels : 1;
+  while (end > begin) {
+    const int64_t start = end - begin > block ? end - block : begin;
+    body(start, end);
+    end = start;
+  }
+}
+
 template <class Body>
 inline void dispatch_mask(bool relu, bool has_y, const Body& body) {
   if (!relu)

@@ -152,6 +152,22 @@ describe("layers", () => {
     expect(make()).toEqual(make());
   });
 
+  it("batch norm with relu computes what a ReLU behind it does, in both directions", () => {
+    manualSeed(3);
+    const x = randn([4, 5, 3, 3]);
+    const run = (model: nn.Module) => {
+      const leaf = x.clone().requiresGrad_();
+      const y = (model as nn.BatchNorm2d).forward(leaf);
+      y.backward(x);
+      return [y.toArraySync(), leaf.grad!.toArraySync(), model.buffers().map((t) => t.toArraySync())];
+    };
+    expect(run(new nn.BatchNorm2d(5, { relu: true }))).toEqual(
+      run(new nn.Sequential(new nn.BatchNorm2d(5), new nn.ReLU())),
+    );
+    expect(String(new nn.BatchNorm2d(5, { relu: true }))).toContain("relu=true");
+    expect(() => new nn.InstanceNorm2d(5, { relu: true } as object)).toThrow(/unknown option "relu"/);
+  });
+
   it("batch norm tracks statistics in training mode and uses them in evaluation mode", () => {
     const norm = new nn.BatchNorm2d(2, { momentum: 0.5 });
     const x = tensor([[[[1, 3]], [[10, 30]]]]);

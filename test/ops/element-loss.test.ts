@@ -221,7 +221,7 @@ describe("losses of elements", () => {
     const x = tensor([0, 1, 1, 0]);
     // The sign of a zero loss depends on fused multiply-add.
     const losses = binaryCrossEntropy(x, target, { reduction: "none" }).dataSync();
-    expect(Array.from(losses, (loss) => Math.abs(Number(loss)))).toEqual([0, 0, 100, 100]);
+    expect(Array.from(losses, Number).map(Math.abs)).toEqual([0, 0, 100, 100]);
     const far = tensor([-1000, 1000, 1000, -1000]);
     expect(
       Array.from(binaryCrossEntropyWithLogits(far, target, { reduction: "none" }).dataSync(), Number),
