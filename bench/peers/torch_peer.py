@@ -31,7 +31,7 @@ def measure(step, inner=1):
     while spent < TARGET / SAMPLES / 4 and count < 1 << 20:
         count *= 2
         spent = run(count)
-    count = max(1, round(count * TARGET / SAMPLES / spent))
+    count = max(5, round(count * TARGET / SAMPLES / spent))
     times = sorted(run(count) / count / inner for _ in range(SAMPLES))
     return times[SAMPLES // 2]
 
