@@ -107,11 +107,9 @@ function systemPackages() {
     );
   }
   step("apt", `installing ${names}`, `${names} ${Date.now()}`, "build/setup.json", () => {
-    const apt = (...args) =>
-      logged(
-        ...[...sudo, "apt-get", ...args].reduce(([c, a], x) => (c ? [c, [...a, x]] : [x, a]), [null, []]),
-        { env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" } },
-      );
+    const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
+    const [command, ...before] = [...sudo, "apt-get"];
+    const apt = (...args) => logged(command, [...before, ...args], { env });
     const update = apt("update");
     const install = apt("install", "-y", "--no-install-recommends", ...missing);
     return install.ok ? install : { ok: false, log: update.log + install.log };
