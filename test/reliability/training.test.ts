@@ -14,7 +14,7 @@ it("memory is flat over 20,000 training steps in a synchronous loop", { timeout:
     manualSeed(1);
     const model = new nn.Sequential(
       new nn.Conv2d(1, 4, 3), new nn.BatchNorm2d(4), new nn.ReLU(), new nn.MaxPool2d(2),
-      new nn.Flatten(), new nn.Dropout(0.1), new nn.Linear(36, 10));
+      new nn.Flatten(), new nn.Dropout({ p: 0.1 }), new nn.Linear(36, 10));
     const optimizer = optim.adam(model.parameters(), { lr: 1e-3 });
     const x = randn([2, 1, 8, 8]);
     const y = randint(0, 10, [2]);
@@ -53,7 +53,7 @@ it("two workers and the main thread train at once, each with the result it has a
     const { data, manualSeed, models, nn, optim, tidy } = await import(URL);
     manualSeed(SEED);
     const model = models.lenet5({ activation: "relu" });
-    const optimizer = optim.sgd(model.parameters(), { lr: 0.05, momentum: 0.9 });
+    const optimizer = optim.sgd(model.parameters(), { lr: 0.01, momentum: 0.9 });
     const losses = [];
     for await (const { x, y } of data.loader(data.digits("train"), { batchSize: 96, shuffle: true, seed: SEED })) {
       const loss = tidy(() => {
