@@ -147,3 +147,18 @@ export function checkFunction(op: string, argument: string, value: unknown): voi
     throw new ArgumentError(`${argument} must be a function, not ${show(value)}`, { op, argument, value });
   }
 }
+
+/** A list of anything that can be walked, as an array; numbers in typed arrays are no list of tensors. */
+export function checkList(op: string, argument: string, value: unknown, hint?: string): unknown[] {
+  const walkable =
+    value !== null && typeof value === "object" && !(value instanceof Tensor) && !ArrayBuffer.isView(value);
+  if (!walkable || !(Symbol.iterator in value)) {
+    throw new ArgumentError(`${argument} must be a list of tensors, not ${show(value)}`, {
+      op,
+      argument,
+      value,
+      hint,
+    });
+  }
+  return [...(value as Iterable<unknown>)];
+}

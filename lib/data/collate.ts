@@ -43,7 +43,7 @@ export function defaultCollate<Sample>(samples: readonly Sample[]): Collated<Sam
 function isLeaf(value: unknown): value is Leaf {
   return (
     value instanceof Tensor ||
-    ArrayBuffer.isView(value) ||
+    (ArrayBuffer.isView(value) && !(value instanceof DataView)) ||
     ["number", "bigint", "boolean"].includes(typeof value)
   );
 }

@@ -1,22 +1,12 @@
 // Limits on gradients, between backward() and step(). Nothing is read on the host.
-import { checkNumber, checkOptions, checkTensor } from "../check.js";
-import { show } from "../dtype.js";
-import { ArgumentError } from "../errors.js";
+import { checkList, checkNumber, checkOptions, checkTensor } from "../check.js";
 import { asContiguous, releaseCopy } from "../layout.js";
 import { kernels } from "../native.js";
 import { allocate, Tensor } from "../tensor.js";
 
 /** The gradients that are there. */
 function gradients(op: string, params: Iterable<Tensor>): Tensor[] {
-  const single = params instanceof Tensor;
-  if (!single && (params === null || typeof params !== "object" || !(Symbol.iterator in params))) {
-    throw new ArgumentError(`params must be a list of tensors, not ${show(params)}`, {
-      op,
-      argument: "params",
-      value: params,
-    });
-  }
-  const list = single ? [params] : [...params];
+  const list = (params instanceof Tensor ? [params] : checkList(op, "params", params)) as Tensor[];
   list.forEach((p, i) => {
     checkTensor(op, `params[${i}]`, p);
   });

@@ -3,7 +3,7 @@
 // Note [Settings in tensors]. The numbers of a group (learning rate, momenta, decay) lie in one small tensor that update
 // kernels read, and every parameter has a counter that they advance. A step therefore passes no number that changes between
 // steps, so that a recorded step can be replayed, and a new learning rate reaches it.
-import { checkTensor } from "../check.js";
+import { checkList, checkTensor } from "../check.js";
 import { isFloat, show } from "../dtype.js";
 import { ArgumentError, AutogradError, DisposedError, StateDictError } from "../errors.js";
 import { keep } from "../memory.js";
@@ -64,20 +64,7 @@ export abstract class Optimizer<G extends ParameterGroup & { lr: number }, Optio
   constructor(op: string, params: Parameters<Options>, defaults: Options | undefined) {
     this.op = op;
     this.defaults = this.checked(defaults);
-    if (
-      params === null ||
-      typeof params !== "object" ||
-      params instanceof Tensor ||
-      !(Symbol.iterator in params)
-    ) {
-      throw new ArgumentError(`params must be a list of tensors, not ${show(params)}`, {
-        op,
-        argument: "params",
-        value: params,
-        hint: "pass model.parameters()",
-      });
-    }
-    const items = [...(params as Iterable<unknown>)];
+    const items = checkList(op, "params", params, "pass model.parameters()");
     if (items.length === 0)
       throw new ArgumentError("params is empty", { op, argument: "params", value: params });
     const grouped = items.some(
@@ -98,20 +85,14 @@ export abstract class Optimizer<G extends ParameterGroup & { lr: number }, Optio
   /** Adds parameters with settings of their own; settings that are left out are those of the optimizer. */
   addGroup(group: { params: Iterable<Tensor> } & Options): void {
     const { op } = this;
-    if (
-      group === null ||
-      typeof group !== "object" ||
-      typeof group.params !== "object" ||
-      group.params === null ||
-      !(Symbol.iterator in group.params)
-    ) {
+    if (group === null || typeof group !== "object") {
       throw new ArgumentError(
         `a group must be an object such as { params: […], lr: 0.1 }, not ${show(group)}`,
         { op, argument: "params", value: group },
       );
     }
     const { params, ...options } = group;
-    const list = [...params] as Tensor[];
+    const list = checkList(op, "params", params) as Tensor[];
     if (list.length === 0) throw new ArgumentError("params of a group is empty", { op, argument: "params" });
     const known = new Set<Tensor>(this.groups.flatMap((g) => g.params));
     list.forEach((p, i) => {

@@ -50,8 +50,8 @@ class Stream {
  private:
   friend class Engine;
   void wait_for_space() { wait_until(tail_ - kCapacity * 3 / 4); }
-  // Blocks until that many commands have run. Asleep, not polling: a thread that wakes up again and again takes a core
-  // from kernels that share all of them evenly.
+  // Blocks until that many commands have run. Asleep, not polling: a thread that wakes up again and again
+  // takes a core from kernels that share all of them evenly.
   void wait_until(uint64_t executed);
   bool execute_one();  // engine thread
 

@@ -50,10 +50,10 @@ int64_t read_number(const char* path) {
 
 std::atomic<int> threads{0};
 
-// Sends every team thread to a core of its own once, from inside the first parallel region: threads that start on
-// the core of their parent were seen to share it for seconds. With GRADTAPE_PIN=1 they stay there, for a machine that
-// does nothing else; by default the scheduler may move them again, because several pinned processes would all sit on
-// the same cores. (OMP_PROC_BIND would pin the JavaScript thread too.)
+// Sends every team thread to a core of its own once, from inside the first parallel region: threads that
+// start on the core of their parent were seen to share it for seconds. With GRADTAPE_PIN=1 they stay there,
+// for a machine that does nothing else; by default the scheduler may move them again, because several pinned
+// processes would all sit on the same cores. (OMP_PROC_BIND would pin the JavaScript thread too.)
 void place_team() {
   const char* wanted = std::getenv("GRADTAPE_PIN");
   const bool stay = wanted && std::strcmp(wanted, "1") == 0;

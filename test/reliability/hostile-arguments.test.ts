@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 
 const seed = Number(process.env.GRADTAPE_TEST_SEED ?? 1);
-const runs = Number(process.env.GRADTAPE_TEST_RUNS ?? 60);
+const runs = Number(process.env.GRADTAPE_TEST_RUNS ?? 1000);
 
 interface Report {
   calls: number;
