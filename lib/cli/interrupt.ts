@@ -7,7 +7,7 @@ export interface Interrupt {
   signal: AbortSignal;
   /** What to exit with: 0, or 128 + the number of the signal that came. */
   exitCode(): number;
-  /** Stops listening. */
+  /** Stops listening, unless a signal came: a second one is then expected until the very end of the process. */
   dispose(): void;
 }
 
@@ -27,6 +27,9 @@ export function listenForSignals(onFirst: () => void): Interrupt {
   return {
     signal: controller.signal,
     exitCode: () => code,
-    dispose: () => listeners.forEach(([name, listener]) => void process.off(name, listener)),
+    dispose: () => {
+      if (code !== 0) return;
+      for (const [name, listener] of listeners) process.off(name, listener);
+    },
   };
 }

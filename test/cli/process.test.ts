@@ -19,8 +19,8 @@ function start(args: string[]): {
   let err = "";
   child.stdout!.on("data", (chunk) => void (out += chunk));
   child.stderr!.on("data", (chunk) => void (err += chunk));
-  const ended = new Promise<{ code: number | null; out: string; err: string }>((resolve) =>
-    child.on("close", (code) => resolve({ code, out, err })),
+  const ended = new Promise<{ code: number | null; signal: string | null; out: string; err: string }>((resolve) =>
+    child.on("close", (code, signal) => resolve({ code, signal, out, err })),
   );
   const until = async (text: string) => {
     while (!out.includes(text) && child.exitCode === null) await new Promise((r) => setTimeout(r, 5));
@@ -90,7 +90,8 @@ describe("the process", () => {
     await until('"step":40,');
     child.kill("SIGTERM");
     child.kill("SIGINT");
-    expect([130, 143]).toContain((await ended).code);
+    const { code, signal, err } = await ended;
+    expect([130, 143], `ended by ${signal} ${err}`).toContain(code);
     expect(readdirSync(out).filter((name) => name.endsWith(".tmp")).length).toBeLessThanOrEqual(1);
   });
 
