@@ -23,6 +23,8 @@ export interface Native {
   setThreads(count: number): void;
   setErrorFactory(factory: typeof nativeError): void;
   setSynchronous(on: boolean): void;
+  /** Ends the stream of this thread, once and for all. */
+  close(): void;
   describe(): {
     isa: string;
     threads: number;
@@ -69,6 +71,8 @@ function withShortSpins<T>(body: () => T): T {
 
 export const native = withShortSpins(load);
 native.setErrorFactory(nativeError);
+// No kernel may run while the process tears its libraries down.
+process.on("exit", () => native.close());
 if (process.env.GRADTAPE_CPU_MEMORY_LIMIT)
   native.setMemoryLimit(Number(process.env.GRADTAPE_CPU_MEMORY_LIMIT));
 

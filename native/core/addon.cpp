@@ -524,6 +524,15 @@ napi_value set_threads(napi_env env, napi_callback_info info) {
   });
 }
 
+// close(): ends this environment's stream. Node runs no cleanup hook on process.exit(), and a kernel that
+// still ran then would race with the destructors of the libraries it uses.
+napi_value close(napi_env env, napi_callback_info info) {
+  return entry<0>(env, info, "close", [&](Addon& addon, napi_value*) -> napi_value {
+    addon.environment.close();
+    return nullptr;
+  });
+}
+
 napi_value set_error_factory(napi_env env, napi_callback_info info) {
   return entry<1>(env, info, "setErrorFactory", [&](Addon& addon, napi_value* args) -> napi_value {
     napi_valuetype type;
@@ -634,6 +643,7 @@ napi_value init(napi_env env, napi_value exports) {
   add_function(env, exports, "setThreads", set_threads, addon);
   add_function(env, exports, "setErrorFactory", set_error_factory, addon);
   add_function(env, exports, "setSynchronous", set_synchronous, addon);
+  add_function(env, exports, "close", close, addon);
   add_function(env, exports, "describe", describe, addon);
 
   napi_value functions;

@@ -63,6 +63,7 @@ void Stream::wait_until(uint64_t executed) {
     if (head_.load(std::memory_order_acquire) >= executed) return;
     GT_PAUSE();
   }
+  if (detached_.load()) fail(ErrorCode::internal, "the process is exiting; nothing is computed any more");
   wanted_.store(executed);
   for (;;) {
     // Either the engine sees waiting_ after it moved head_, or this thread sees the new head_.

@@ -11,7 +11,7 @@ beforeAll(buildDist, 120_000);
 
 function start(args: string[]): {
   child: ChildProcess;
-  ended: Promise<{ code: number | null; out: string; err: string }>;
+  ended: Promise<{ code: number | null; signal: string | null; out: string; err: string }>;
   until(text: string): Promise<void>;
 } {
   const child = spawn(process.execPath, [bin, ...args], { stdio: ["ignore", "pipe", "pipe"] });
@@ -19,8 +19,8 @@ function start(args: string[]): {
   let err = "";
   child.stdout!.on("data", (chunk) => void (out += chunk));
   child.stderr!.on("data", (chunk) => void (err += chunk));
-  const ended = new Promise<{ code: number | null; signal: string | null; out: string; err: string }>((resolve) =>
-    child.on("close", (code, signal) => resolve({ code, signal, out, err })),
+  const ended = new Promise<{ code: number | null; signal: string | null; out: string; err: string }>(
+    (resolve) => child.on("close", (code, signal) => resolve({ code, signal, out, err })),
   );
   const until = async (text: string) => {
     while (!out.includes(text) && child.exitCode === null) await new Promise((r) => setTimeout(r, 5));
