@@ -6,6 +6,7 @@
 //
 // N is the batch, C and O are input and output channels; weights are (O, C / groups, kernel…).
 
+import { isWinogradAllowed } from "../device.js";
 import { asChannelsLast, asContiguous, releaseCopy } from "../layout.js";
 import { kernels } from "../native.js";
 import { channelsLastStrides, type Shape } from "../shape.js";
@@ -33,7 +34,15 @@ export function forward(x: Tensor, weight: Tensor, bias: Tensor | null, w: Windo
   if (isNarrow(w, weight.shape, y)) {
     kernels.conv_narrow(from.id, filter.id, row ? row.id : 0, y.id, w.padding[0], w.padding[1], false);
   } else {
-    kernels.conv_forward(from.id, filter.id, row ? row.id : 0, y.id, ...steps(w), w.groups);
+    kernels.conv_forward(
+      from.id,
+      filter.id,
+      row ? row.id : 0,
+      y.id,
+      ...steps(w),
+      w.groups,
+      isWinogradAllowed(),
+    );
   }
   releaseCopy(filter, weight);
   if (row) releaseCopy(row, bias);
@@ -69,7 +78,7 @@ export function backwardData(
     const padding = w.padding.map((p, i) => weight.shape[2 + i] - 1 - p);
     kernels.conv_narrow(from.id, filter.id, 0, dx.id, padding[0], padding[1], true);
   } else {
-    kernels.conv_backward_data(from.id, filter.id, dx.id, ...steps(w), w.groups);
+    kernels.conv_backward_data(from.id, filter.id, dx.id, ...steps(w), w.groups, isWinogradAllowed());
   }
   releaseCopy(filter, weight);
   if (bias) noGrad(() => add_(dx, reshape(bias, [shape[1], ...new Array<number>(shape.length - 2).fill(1)])));
@@ -121,7 +130,15 @@ function enqueueBackwardWeight(
   dbias: Tensor | null,
   w: Window,
 ): void {
-  kernels.conv_backward_weight(x.id, dy.id, dweight.id, dbias ? dbias.id : 0, ...steps(w), w.groups);
+  kernels.conv_backward_weight(
+    x.id,
+    dy.id,
+    dweight.id,
+    dbias ? dbias.id : 0,
+    ...steps(w),
+    w.groups,
+    isWinogradAllowed(),
+  );
 }
 
 /** `x` itself if it lies channels-last in memory, else a copy that does; gradients flow through it. */

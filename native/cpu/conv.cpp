@@ -107,12 +107,15 @@ memory::dims with(std::initializer_list<int64_t> head, const memory::dims& tail)
   return dims;
 }
 
+// Tensors as they lie in memory, and what a primitive is asked for: a direct convolution reads and writes
+// channels-last, Winograd's has a layout of its own.
 struct Descriptions {
-  Desc x, y, weight, any_weight, bias;
+  Desc x, y, weight, bias;
+  Desc wanted_x, wanted_y, wanted_weight;
   ConvSteps steps;
 };
 
-Descriptions describe(const Conv& p, bool bias) {
+Descriptions describe(const Conv& p, bool bias, bool winograd) {
   using tag = memory::format_tag;
   constexpr auto f32 = memory::data_type::f32;
   constexpr tag channels_last[] = {tag::nwc, tag::nhwc, tag::ndhwc};
@@ -124,7 +127,13 @@ Descriptions describe(const Conv& p, bool bias) {
   d.x = Desc(with({p.n, p.c}, spatial_of(p, p.in)), f32, channels_last[p.spatial - 1]);
   d.y = Desc(with({p.n, p.o}, spatial_of(p, p.out)), f32, channels_last[p.spatial - 1]);
   d.weight = Desc(weight, f32, plain[p.spatial - 1 + (p.groups == 1 ? 0 : 1)]);
-  d.any_weight = Desc(weight, f32, tag::any);
+  d.wanted_weight = Desc(weight, f32, tag::any);
+  const auto activation = [&](std::initializer_list<int64_t> head, const int64_t* sizes) {
+    return Desc(with(head, spatial_of(p, sizes)), f32, winograd ? tag::any : channels_last[p.spatial - 1]);
+  };
+  d.wanted_x = activation({p.n, p.c}, p.in);
+  d.wanted_y = activation({p.n, p.o}, p.out);
+  if (winograd) d.steps.algorithm = dnnl::algorithm::convolution_winograd;
   if (bias) d.bias = Desc({p.o}, f32, tag::a);
   for (int i = p.first(); i < 3; i++) {
     // What is read beyond the end of x. Less than nothing where the last window ends early: then no padding
@@ -142,9 +151,42 @@ Descriptions describe(const Conv& p, bool bias) {
 // Multiplications up to which one thread is faster than waking the team.
 constexpr int64_t kSerial = 1 << 18;
 
-PlanKey key_of(PlanKind kind, const Conv& p, bool bias) {
+// Whether Winograd's algorithm F(4x4, 3x3) pays, by measurement; see docs/decisions/0007-winograd.md. It
+// transforms the weights with every call, so it wants many tiles of output; with few channels the transforms
+// outweigh what they save; and it may need memory for all tiles at once.
+constexpr int64_t kFewestTiles = 32;
+constexpr int64_t kFewestChannelPairs = 1024;
+constexpr int64_t kMostScratch = INT64_C(1) << 30;
+
+bool suits_winograd(const Conv& p) {
+  for (int i = 1; i < 3; i++) {
+    if (p.kernel[i] != 3 || p.stride[i] != 1 || p.dilation[i] != 1 || p.pad[i] > 1) return false;
+  }
+  return p.spatial == 2 && p.groups == 1 && p.c % 16 == 0 && p.o % 16 == 0 &&
+         p.c * p.o >= kFewestChannelPairs &&
+         p.n * ((p.out[1] + 3) / 4) * ((p.out[2] + 3) / 4) >= kFewestTiles;
+}
+
+// Builds with Winograd's algorithm where it is allowed, suits and exists, and directly otherwise. `build`
+// makes a description of the primitive and returns false if that is empty.
+template <class Build>
+void with_best_algorithm(const Conv& p, bool bias, bool winograd, const Build& build) {
+  if (winograd && suits_winograd(p) && build(describe(p, bias, true), kMostScratch)) return;
+  if (!build(describe(p, bias, false), INT64_MAX)) {
+    throw dnnl::error(dnnl_unimplemented, "no implementation");
+  }
+}
+
+// Whether a description may be used: it exists and wants no more scratch memory than that.
+template <class Description>
+bool usable(const Description& description, int64_t most) {
+  return description && static_cast<int64_t>(description.scratchpad_desc().get_size()) <= most;
+}
+
+PlanKey key_of(PlanKind kind, const Conv& p, bool bias, bool winograd) {
   PlanKey key(kind, p.work() <= kSerial ? 1 : thread_count());
-  for (const int64_t word : {int64_t{p.spatial}, p.n, p.groups, p.c, p.o, int64_t{bias}}) key.add(word);
+  for (const int64_t word : {int64_t{p.spatial}, p.n, p.groups, p.c, p.o, int64_t{bias}, int64_t{winograd}})
+    key.add(word);
   for (const int64_t* sizes : {p.in, p.out, p.kernel, p.stride, p.pad, p.dilation}) {
     for (int i = p.first(); i < 3; i++) key.add(sizes[i]);
   }
@@ -157,25 +199,32 @@ bool for_onednn(const Conv& p, const Tensor& x) {
          p.outputs() > 0;
 }
 
-bool forward_onednn(const Conv& p, const Tensor& x, const Tensor& weight, const Tensor* bias,
-                    const Tensor& y) {
-  const PlanKey key = key_of(PlanKind::conv_forward, p, bias != nullptr);
+bool forward_onednn(const Conv& p, const Tensor& x, const Tensor& weight, const Tensor* bias, const Tensor& y,
+                    bool winograd) {
+  const PlanKey key = key_of(PlanKind::conv_forward, p, bias != nullptr, winograd);
   Plan* plan = find_plan(key);
   if (!plan) {
     plan = &plan_for("conv_forward", key, [&](Plan& made) {
-      const Descriptions d = describe(p, bias != nullptr);
-      const auto description = describe_conv_forward(d.x, d.any_weight, d.bias, d.y, d.steps);
-      const auto from = made.tensor(d.x), plain = made.tensor(d.weight), to = made.tensor(d.y);
-      const auto packed = made.as(description.weights_desc(), plain);
-      if (bias) {
-        made.step<dnnl::convolution_forward>(description, {{DNNL_ARG_SRC, from},
-                                                           {DNNL_ARG_WEIGHTS, packed},
-                                                           {DNNL_ARG_DST, to},
-                                                           {DNNL_ARG_BIAS, made.tensor(d.bias)}});
-      } else {
-        made.step<dnnl::convolution_forward>(
-            description, {{DNNL_ARG_SRC, from}, {DNNL_ARG_WEIGHTS, packed}, {DNNL_ARG_DST, to}});
-      }
+      with_best_algorithm(p, bias != nullptr, winograd, [&](const Descriptions& d, int64_t most) {
+        const auto description =
+            describe_conv_forward(d.wanted_x, d.wanted_weight, d.bias, d.wanted_y, d.steps);
+        if (!usable(description, most)) return false;
+        const auto x = made.tensor(d.x), weight = made.tensor(d.weight), y = made.tensor(d.y);
+        const auto from = made.as(description.src_desc(), x);
+        const auto filter = made.as(description.weights_desc(), weight);
+        const auto to = made.target(description.dst_desc(), y);
+        if (bias) {
+          made.step<dnnl::convolution_forward>(description, {{DNNL_ARG_SRC, from},
+                                                             {DNNL_ARG_WEIGHTS, filter},
+                                                             {DNNL_ARG_DST, to},
+                                                             {DNNL_ARG_BIAS, made.tensor(d.bias)}});
+        } else {
+          made.step<dnnl::convolution_forward>(
+              description, {{DNNL_ARG_SRC, from}, {DNNL_ARG_WEIGHTS, filter}, {DNNL_ARG_DST, to}});
+        }
+        made.copy(to, y);
+        return true;
+      });
     });
   }
   if (!plan->supported) return false;
@@ -183,18 +232,27 @@ bool forward_onednn(const Conv& p, const Tensor& x, const Tensor& weight, const 
   return true;
 }
 
-bool backward_data_onednn(const Conv& p, const Tensor& dy, const Tensor& weight, const Tensor& dx) {
-  const PlanKey key = key_of(PlanKind::conv_backward_data, p, false);
+bool backward_data_onednn(const Conv& p, const Tensor& dy, const Tensor& weight, const Tensor& dx,
+                          bool winograd) {
+  const PlanKey key = key_of(PlanKind::conv_backward_data, p, false, winograd);
   Plan* plan = find_plan(key);
   if (!plan) {
     plan = &plan_for("conv_backward_data", key, [&](Plan& made) {
-      const Descriptions d = describe(p, false);
-      const auto forward = describe_conv_forward(d.x, d.any_weight, d.bias, d.y, d.steps);
-      const auto description = describe_conv_backward_data(d.x, d.any_weight, d.y, d.steps, forward);
-      const auto from = made.tensor(d.y), plain = made.tensor(d.weight), to = made.tensor(d.x);
-      const auto packed = made.as(description.weights_desc(), plain);
-      made.step<dnnl::convolution_backward_data>(
-          description, {{DNNL_ARG_DIFF_DST, from}, {DNNL_ARG_WEIGHTS, packed}, {DNNL_ARG_DIFF_SRC, to}});
+      with_best_algorithm(p, false, winograd, [&](const Descriptions& d, int64_t most) {
+        const auto forward = describe_conv_forward(d.wanted_x, d.wanted_weight, d.bias, d.wanted_y, d.steps);
+        if (!forward) return false;
+        const auto description =
+            describe_conv_backward_data(d.wanted_x, d.wanted_weight, d.wanted_y, d.steps, forward);
+        if (!usable(description, most)) return false;
+        const auto dy = made.tensor(d.y), weight = made.tensor(d.weight), dx = made.tensor(d.x);
+        const auto from = made.as(description.diff_dst_desc(), dy);
+        const auto filter = made.as(description.weights_desc(), weight);
+        const auto to = made.target(description.diff_src_desc(), dx);
+        made.step<dnnl::convolution_backward_data>(
+            description, {{DNNL_ARG_DIFF_DST, from}, {DNNL_ARG_WEIGHTS, filter}, {DNNL_ARG_DIFF_SRC, to}});
+        made.copy(to, dx);
+        return true;
+      });
     });
   }
   if (!plan->supported) return false;
@@ -203,28 +261,34 @@ bool backward_data_onednn(const Conv& p, const Tensor& dy, const Tensor& weight,
 }
 
 bool backward_weight_onednn(const Conv& p, const Tensor& x, const Tensor& dy, const Tensor& dweight,
-                            const Tensor* dbias) {
-  const PlanKey key = key_of(PlanKind::conv_backward_weight, p, dbias != nullptr);
+                            const Tensor* dbias, bool winograd) {
+  const PlanKey key = key_of(PlanKind::conv_backward_weight, p, dbias != nullptr, winograd);
   Plan* plan = find_plan(key);
   if (!plan) {
     plan = &plan_for("conv_backward_weight", key, [&](Plan& made) {
-      const Descriptions d = describe(p, dbias != nullptr);
-      const auto forward = describe_conv_forward(d.x, d.any_weight, d.bias, d.y, d.steps);
-      const auto description =
-          describe_conv_backward_weights(d.x, d.any_weight, d.bias, d.y, d.steps, forward);
-      const auto from = made.tensor(d.x), to = made.tensor(d.y), plain = made.tensor(d.weight);
-      const auto packed = made.target(description.diff_weights_desc(), plain);
-      if (dbias) {
-        made.step<dnnl::convolution_backward_weights>(description,
-                                                      {{DNNL_ARG_SRC, from},
-                                                       {DNNL_ARG_DIFF_DST, to},
-                                                       {DNNL_ARG_DIFF_WEIGHTS, packed},
-                                                       {DNNL_ARG_DIFF_BIAS, made.tensor(d.bias)}});
-      } else {
-        made.step<dnnl::convolution_backward_weights>(
-            description, {{DNNL_ARG_SRC, from}, {DNNL_ARG_DIFF_DST, to}, {DNNL_ARG_DIFF_WEIGHTS, packed}});
-      }
-      made.copy(packed, plain);
+      with_best_algorithm(p, dbias != nullptr, winograd, [&](const Descriptions& d, int64_t most) {
+        const auto forward = describe_conv_forward(d.wanted_x, d.wanted_weight, d.bias, d.wanted_y, d.steps);
+        if (!forward) return false;
+        const auto description =
+            describe_conv_backward_weights(d.wanted_x, d.wanted_weight, d.bias, d.wanted_y, d.steps, forward);
+        if (!usable(description, most)) return false;
+        const auto x = made.tensor(d.x), dy = made.tensor(d.y), dweight = made.tensor(d.weight);
+        const auto from = made.as(description.src_desc(), x);
+        const auto slope = made.as(description.diff_dst_desc(), dy);
+        const auto to = made.target(description.diff_weights_desc(), dweight);
+        if (dbias) {
+          made.step<dnnl::convolution_backward_weights>(description,
+                                                        {{DNNL_ARG_SRC, from},
+                                                         {DNNL_ARG_DIFF_DST, slope},
+                                                         {DNNL_ARG_DIFF_WEIGHTS, to},
+                                                         {DNNL_ARG_DIFF_BIAS, made.tensor(d.bias)}});
+        } else {
+          made.step<dnnl::convolution_backward_weights>(
+              description, {{DNNL_ARG_SRC, from}, {DNNL_ARG_DIFF_DST, slope}, {DNNL_ARG_DIFF_WEIGHTS, to}});
+        }
+        made.copy(to, dweight);
+        return true;
+      });
     });
   }
   if (!plan->supported) return false;
@@ -361,31 +425,33 @@ void backward_weight_loops(const Conv& p, const Tensor& x, const Tensor& dy, con
   stride_d, stride_h, stride_w, pad_d, pad_h, pad_w, dilation_d, dilation_h, dilation_w, groups
 
 // x (N, C, …), weight (O, C / groups, …), bias (O), y (N, O, …). Padding is that before the first element of
-// x; what is read after the last one follows from the size of y.
+// x; what is read after the last one follows from the size of y. `winograd` allows an algorithm
+// that multiplies less often where it is faster.
 KERNEL(conv_forward, (In x, In weight, OptIn bias, Out y, int64_t stride_d, int64_t stride_h,
                       int64_t stride_w, int64_t pad_d, int64_t pad_h, int64_t pad_w, int64_t dilation_d,
-                      int64_t dilation_h, int64_t dilation_w, int64_t groups)) {
+                      int64_t dilation_h, int64_t dilation_w, int64_t groups, bool winograd)) {
   const Conv p = make_conv("conv_forward", *x, *weight, *y, GT_CONV_ARGS);
   if (bias) check_bias("conv_forward", *bias, p, x->dtype);
-  if (for_onednn(p, *x) && forward_onednn(p, *x, *weight, bias.tensor, *y)) return;
+  if (for_onednn(p, *x) && forward_onednn(p, *x, *weight, bias.tensor, *y, winograd)) return;
   dispatch_float("conv_forward", *x, [&]<class T>(T*) { forward_loops<T>(p, *x, *weight, bias.tensor, *y); });
 }
 
 KERNEL(conv_backward_data, (In dy, In weight, Out dx, int64_t stride_d, int64_t stride_h, int64_t stride_w,
                             int64_t pad_d, int64_t pad_h, int64_t pad_w, int64_t dilation_d,
-                            int64_t dilation_h, int64_t dilation_w, int64_t groups)) {
+                            int64_t dilation_h, int64_t dilation_w, int64_t groups, bool winograd)) {
   const Conv p = make_conv("conv_backward_data", *dx, *weight, *dy, GT_CONV_ARGS);
-  if (for_onednn(p, *dx) && backward_data_onednn(p, *dy, *weight, *dx)) return;
+  if (for_onednn(p, *dx) && backward_data_onednn(p, *dy, *weight, *dx, winograd)) return;
   dispatch_float("conv_backward_data", *dx,
                  [&]<class T>(T*) { backward_data_loops<T>(p, *dy, *weight, *dx); });
 }
 
-KERNEL(conv_backward_weight, (In x, In dy, Out dweight, OptOut dbias, int64_t stride_d, int64_t stride_h,
-                              int64_t stride_w, int64_t pad_d, int64_t pad_h, int64_t pad_w,
-                              int64_t dilation_d, int64_t dilation_h, int64_t dilation_w, int64_t groups)) {
+KERNEL(conv_backward_weight,
+       (In x, In dy, Out dweight, OptOut dbias, int64_t stride_d, int64_t stride_h, int64_t stride_w,
+        int64_t pad_d, int64_t pad_h, int64_t pad_w, int64_t dilation_d, int64_t dilation_h,
+        int64_t dilation_w, int64_t groups, bool winograd)) {
   const Conv p = make_conv("conv_backward_weight", *x, *dweight, *dy, GT_CONV_ARGS);
   if (dbias) check_bias("conv_backward_weight", *dbias, p, x->dtype);
-  if (for_onednn(p, *x) && backward_weight_onednn(p, *x, *dy, *dweight, dbias.tensor)) return;
+  if (for_onednn(p, *x) && backward_weight_onednn(p, *x, *dy, *dweight, dbias.tensor, winograd)) return;
   dispatch_float("conv_backward_weight", *x,
                  [&]<class T>(T*) { backward_weight_loops<T>(p, *x, *dy, *dweight, dbias.tensor); });
 }

@@ -32,50 +32,55 @@ inline dnnl::matmul::primitive_desc describe_matmul(const Desc& a, const Desc& b
 // What all three passes of a convolution share. Dilations are oneDNN's: 0 is dense.
 struct ConvSteps {
   dnnl::memory::dims strides, dilations, pad_left, pad_right;
+  dnnl::algorithm algorithm = dnnl::algorithm::convolution_direct;
 };
+
+// The descriptions of the three passes. They are empty, false when asked as a boolean, where the library does
+// not implement the algorithm for these sizes.
 
 inline dnnl::convolution_forward::primitive_desc describe_conv_forward(const Desc& x, const Desc& weight,
                                                                        const Desc& bias, const Desc& y,
                                                                        const ConvSteps& s) {
   constexpr auto kind = dnnl::prop_kind::forward_training;
-  constexpr auto algorithm = dnnl::algorithm::convolution_direct;
 #if GT_ONEDNN_3
-  return {onednn_engine(), kind,        algorithm,  x,           weight,           bias, y,
-          s.strides,       s.dilations, s.pad_left, s.pad_right, user_scratchpad()};
+  return {onednn_engine(), kind,        s.algorithm,       x,   weight, bias, y, s.strides, s.dilations,
+          s.pad_left,      s.pad_right, user_scratchpad(), true};
 #else
-  return {{kind, algorithm, x, weight, bias, y, s.strides, s.dilations, s.pad_left, s.pad_right},
+  return {{kind, s.algorithm, x, weight, bias, y, s.strides, s.dilations, s.pad_left, s.pad_right},
           user_scratchpad(),
-          onednn_engine()};
+          onednn_engine(),
+          true};
 #endif
 }
 
 inline dnnl::convolution_backward_data::primitive_desc describe_conv_backward_data(
     const Desc& dx, const Desc& weight, const Desc& dy, const ConvSteps& s,
     const dnnl::convolution_forward::primitive_desc& forward) {
-  constexpr auto algorithm = dnnl::algorithm::convolution_direct;
 #if GT_ONEDNN_3
-  return {onednn_engine(), algorithm,   dx,      weight,           dy, s.strides, s.dilations,
-          s.pad_left,      s.pad_right, forward, user_scratchpad()};
+  return {onednn_engine(),   s.algorithm, dx,         weight,      dy,
+          s.strides,         s.dilations, s.pad_left, s.pad_right, forward,
+          user_scratchpad(), true};
 #else
-  return {{algorithm, dx, weight, dy, s.strides, s.dilations, s.pad_left, s.pad_right},
+  return {{s.algorithm, dx, weight, dy, s.strides, s.dilations, s.pad_left, s.pad_right},
           user_scratchpad(),
           onednn_engine(),
-          forward};
+          forward,
+          true};
 #endif
 }
 
 inline dnnl::convolution_backward_weights::primitive_desc describe_conv_backward_weights(
     const Desc& x, const Desc& dweight, const Desc& dbias, const Desc& dy, const ConvSteps& s,
     const dnnl::convolution_forward::primitive_desc& forward) {
-  constexpr auto algorithm = dnnl::algorithm::convolution_direct;
 #if GT_ONEDNN_3
-  return {onednn_engine(), algorithm,   x,          dweight,     dbias,   dy,
-          s.strides,       s.dilations, s.pad_left, s.pad_right, forward, user_scratchpad()};
+  return {onednn_engine(), s.algorithm, x,       dweight,           dbias, dy, s.strides, s.dilations,
+          s.pad_left,      s.pad_right, forward, user_scratchpad(), true};
 #else
-  return {{algorithm, x, dweight, dbias, dy, s.strides, s.dilations, s.pad_left, s.pad_right},
+  return {{s.algorithm, x, dweight, dbias, dy, s.strides, s.dilations, s.pad_left, s.pad_right},
           user_scratchpad(),
           onednn_engine(),
-          forward};
+          forward,
+          true};
 #endif
 }
 
