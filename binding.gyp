@@ -1,4 +1,4 @@
-# For `node-gyp rebuild`: CMake does the work, so that there is one build description.
+# For `npx node-gyp rebuild`: CMake does the work, so that there is one build description.
 {
   "targets": [
     {

@@ -1,8 +1,9 @@
 // The only file that loads the addon.
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
-import { KernelError, nativeError } from "./errors.js";
+import { nativeError } from "./errors.js";
 import type { Kernels } from "./kernels.generated.js";
+import { loadFailure, thisMachine } from "./load-failure.js";
 
 /** What `native/core/addon.cpp` exports. Ids are numbers; 0 stands for no tensor. */
 export interface Native {
@@ -41,15 +42,7 @@ function load(): Native {
   try {
     return require("node-gyp-build")(root) as Native;
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    const library = /lib(dnnl|gomp)[^:]*/.exec(reason)?.[0];
-    throw new KernelError("GT_LOAD", `the native addon could not be loaded (${reason})`, {
-      op: "gradtape",
-      cause,
-      hint: library
-        ? `install ${library.startsWith("libdnnl") ? "oneDNN" : "libgomp"} (Debian, Ubuntu: apt-get install ${library.startsWith("libdnnl") ? "libdnnl2" : "libgomp1"})`
-        : "build it with `npm run setup` in a source checkout, or reinstall the package",
-    });
+    throw loadFailure(cause, root, thisMachine());
   }
 }
 

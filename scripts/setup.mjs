@@ -148,9 +148,10 @@ step(
   "node_modules/.package-lock.json",
   () => logged("npm", ["ci", "--no-audit", "--no-fund"]),
 );
-step("native", "compiling the native addon", nativeKey, addon, () =>
-  logged(process.execPath, ["scripts/build-native.mjs"]),
-);
+step("native", "compiling the native addon", nativeKey, addon, () => {
+  const build = logged(process.execPath, ["scripts/build-native.mjs"]);
+  return build.ok ? logged(process.execPath, ["scripts/generate-kernels.mjs"]) : build;
+});
 step(
   "typescript",
   "compiling TypeScript",

@@ -1,0 +1,169 @@
+// The package as a user gets it: made, installed into an empty folder without compiler and scripts, and trained with.
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { buildDist } from "../support/dist.js";
+import { bareEnvironment, install, type Packed, pack, root, run } from "./package.js";
+
+const supported = process.platform === "linux" && process.arch === "x64";
+
+describe.skipIf(!supported)("the package (made on linux-x64 only)", () => {
+  let folder: string;
+  let packed: Packed;
+  let app: string;
+  let env: NodeJS.ProcessEnv;
+
+  beforeAll(() => {
+    buildDist();
+    folder = mkdtempSync(join(tmpdir(), "gradtape-package-"));
+    const tarball = pack(folder);
+    packed = tarball;
+    app = join(folder, "app");
+    env = bareEnvironment(join(folder, "bin"));
+    install(tarball.path, app, env);
+  }, 600_000);
+
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  const inApp = (command: string, ...args: string[]) => run(command, args, { cwd: app, env });
+
+  it("is at most 60 MB", () => {
+    const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
+    console.log(`the package: ${megabytes(packed.size)} packed, ${megabytes(packed.unpackedSize)} unpacked`);
+    expect(packed.size).toBeLessThan(60e6);
+  });
+
+  it("holds what runs and what compiles, and nothing else", () => {
+    const paths = packed.files.map(({ path }) => path);
+    const allowed =
+      /^(LICENSE|README\.md|package\.json|CMakeLists\.txt|binding\.gyp|(bin|data|dist|native|prebuilds)\/|scripts\/(build-native\.mjs|gyp\/))/;
+    expect(paths.filter((path) => !allowed.test(path))).toEqual([]);
+    expect(paths.filter((path) => /\.test\.|(^|\/)(test|build|node_modules)\//.test(path))).toEqual([]);
+    expect(paths).toEqual(
+      expect.arrayContaining([
+        "dist/index.js",
+        "dist/index.d.ts",
+        "native/core/addon.cpp",
+        "prebuilds/linux-x64/gradtape.glibc.node",
+        "prebuilds/linux-x64/THIRD_PARTY_NOTICES.txt",
+      ]),
+    );
+  });
+
+  it("runs no script when it is installed", () => {
+    const manifest = JSON.parse(readFileSync(join(app, "node_modules/gradtape/package.json"), "utf8"));
+    expect(manifest.gypfile).toBe(false);
+    for (const name of ["preinstall", "install", "postinstall", "prepare"])
+      expect(manifest.scripts).not.toHaveProperty(name);
+  });
+
+  it("states the licence of every library in it", () => {
+    const prebuild = join(app, "node_modules/gradtape/prebuilds/linux-x64");
+    const notices = readFileSync(join(prebuild, "THIRD_PARTY_NOTICES.txt"), "utf8");
+    const libraries = packed.files.map(({ path }) => /prebuilds\/.*\/(lib.*\.so\.\d+)$/.exec(path)?.[1]);
+    for (const library of libraries.filter((name) => name !== undefined))
+      expect(notices).toContain(`\n${library}\n`);
+    expect(libraries).toContain("libgomp.so.1");
+    expect(notices).toContain("GCC RUNTIME LIBRARY EXCEPTION");
+    expect(notices).toContain("GNU GENERAL PUBLIC LICENSE");
+    expect(notices).toContain("Apache License\n                           Version 2.0");
+    expect(notices).toContain("MITSUNARI Shigeo");
+  });
+
+  it("finds its libraries beside the addon", () => {
+    const addon = join(app, "node_modules/gradtape/prebuilds/linux-x64/gradtape.glibc.node");
+    expect(run("readelf", ["-d", addon])).toMatch(/\(RPATH\).*\[\$ORIGIN\]/);
+  });
+
+  it("trains LeNet-5 from the command line", () => {
+    inApp(
+      "npx",
+      "gradtape",
+      "train",
+      "lenet5",
+      "--data",
+      "digits",
+      "--epochs",
+      "1",
+      "--out",
+      "run",
+      "--json",
+    );
+    const metrics = readFileSync(join(app, "run/metrics.jsonl"), "utf8").trim().split("\n");
+    console.log(metrics.at(-1));
+    expect(JSON.parse(metrics.at(-1)!).accuracy).toBeGreaterThan(0.8);
+  });
+
+  it("trains from a script, with no library of the system but those of every system", () => {
+    writeFileSync(
+      join(app, "train.js"),
+      `import { readFileSync } from "node:fs";
+       import { data, manualSeed, models, nn, optim, tidy } from "gradtape";
+       manualSeed(0);
+       const model = models.lenet5({ numClasses: 10 });
+       const optimizer = optim.adam(model.parameters(), { lr: 5e-3 });
+       const losses = [];
+       for (let epoch = 0; epoch < 5; epoch++) {
+         for await (const { x, y } of data.loader(data.digits("train"), { batchSize: 64, shuffle: true })) {
+           const loss = tidy(() => {
+             const loss = nn.functional.crossEntropy(model.forward(x), y);
+             optimizer.zeroGrad();
+             loss.backward();
+             optimizer.step();
+             return loss;
+           });
+           losses.push(await loss.item());
+         }
+       }
+       const libraries = readFileSync("/proc/self/maps", "utf8").match(/\\/\\S*\\.(so|node)\\b\\S*/g);
+       console.log(JSON.stringify({ losses, libraries: [...new Set(libraries)] }));`,
+    );
+    const { losses, libraries } = JSON.parse(inApp("node", "train.js")) as {
+      losses: number[];
+      libraries: string[];
+    };
+    expect(losses.at(-1)).toBeLessThan(losses[0] / 2);
+
+    const ours = libraries.filter((path) => path.startsWith(app));
+    expect(ours.map((path) => path.split("/").at(-1)).sort()).toEqual(
+      expect.arrayContaining(["gradtape.glibc.node", "libgomp.so.1"]),
+    );
+    const others = libraries.filter((path) => !path.startsWith(app)).map((path) => path.split("/").at(-1));
+    const everywhere = /^(ld-linux-x86-64|lib(c|m|dl|rt|pthread|gcc_s|stdc\+\+))\.so\.\d+/;
+    expect(others.filter((name) => !everywhere.test(name!))).toEqual([]);
+  });
+
+  it("has types", () => {
+    writeFileSync(
+      join(app, "types.ts"),
+      `import { nn, type Tensor, tensor } from "gradtape";
+       const layer = new nn.Linear(2, 3);
+       export const y: Tensor = layer.forward(tensor([[1, 2]]));
+       // @ts-expect-error: sizes are numbers
+       new nn.Linear("2", 3);`,
+    );
+    const tsc = join(root, "node_modules/typescript/bin/tsc");
+    for (const [module, resolution] of [
+      ["nodenext", "nodenext"],
+      ["esnext", "bundler"],
+    ])
+      inApp(
+        process.execPath,
+        tsc,
+        "--noEmit",
+        "--strict",
+        "--target",
+        "es2022",
+        "--module",
+        module,
+        "--moduleResolution",
+        resolution,
+        "--typeRoots",
+        join(root, "node_modules/@types"),
+        "--types",
+        "node",
+        "types.ts",
+      );
+  });
+});

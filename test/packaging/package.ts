@@ -1,0 +1,65 @@
+// Makes the package and installs it where there is nothing else, for the tests of this folder.
+import { execFileSync, spawnSync } from "node:child_process";
+import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const root = fileURLToPath(new URL("../..", import.meta.url));
+
+/** What `npm pack --json` tells. */
+export interface Packed {
+  filename: string;
+  size: number;
+  unpackedSize: number;
+  files: { path: string; size: number }[];
+}
+
+const npm = execFileSync("sh", ["-c", "command -v npm"], { encoding: "utf8" }).trim();
+
+/** Runs a command and returns what it prints; throws with all of it if the command fails. */
+export function run(
+  command: string,
+  args: string[],
+  options: { cwd?: string; env?: NodeJS.ProcessEnv } = {},
+): string {
+  const { status, stdout, stderr, error } = spawnSync(command, args, {
+    cwd: root,
+    encoding: "utf8",
+    ...options,
+  });
+  if (status === 0) return stdout;
+  throw new Error(`${[command, ...args].join(" ")} failed: ${error ?? ""}\n${stdout ?? ""}\n${stderr ?? ""}`);
+}
+
+/** Packs the repository as it was built into a tarball in `folder`. */
+export function pack(folder: string): Packed & { path: string } {
+  run(process.execPath, ["scripts/prebuild.mjs"]);
+  const [packed] = JSON.parse(run(npm, ["pack", "--json", "--pack-destination", folder])) as Packed[];
+  return { ...packed, path: join(folder, packed.filename) };
+}
+
+/** An environment in which Node and npm can be run, and no compiler, CMake or anything else. */
+export function bareEnvironment(folder: string): NodeJS.ProcessEnv {
+  mkdirSync(folder);
+  const programs = { node: process.execPath, npm, npx: join(npm, "../npx"), sh: "/bin/sh" };
+  for (const [name, target] of Object.entries(programs)) symlinkSync(target, join(folder, name));
+  const inherited = Object.entries(process.env).filter(
+    ([name]) => !/^(npm_package_|GRADTAPE_|NODE_OPTIONS|NODE_PATH|LD_)/.test(name),
+  );
+  return { ...Object.fromEntries(inherited), PATH: folder };
+}
+
+/** Installs a tarball into a new folder, with dependencies from npm's cache or the registry. */
+export function install(tarball: string, folder: string, env: NodeJS.ProcessEnv): void {
+  mkdirSync(folder);
+  writeFileSync(join(folder, "package.json"), `{ "private": true, "type": "module" }`);
+  const args = ["install", "--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund", tarball];
+  try {
+    run("npm", args, { cwd: folder, env });
+  } catch (cause) {
+    throw new Error(
+      "The package could not be installed. Its dependencies come from npm's cache, where `npm ci` leaves them, or from the " +
+        `registry; the lines below say what was missing.\n${cause}`,
+    );
+  }
+}
