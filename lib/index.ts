@@ -191,6 +191,19 @@ export {
   type VectorNormOptions,
   variance,
 } from "./ops/reduce.js";
+export {
+  gru,
+  gruCell,
+  type LSTMState,
+  lstm,
+  lstmCell,
+  type Nonlinearity,
+  type RecurrentOptions,
+  type RecurrentResult,
+  type RnnOptions,
+  rnn,
+  rnnCell,
+} from "./ops/rnn.js";
 export { cumprod, cumsum, type ScanOptions } from "./ops/scan.js";
 export { logSoftmax, type SoftmaxOptions, softmax } from "./ops/softmax.js";
 export { argsort, type SortOptions, type SortResult, sort, type TopKOptions, topK } from "./ops/sort.js";

@@ -24,6 +24,16 @@ export interface Native {
   setThreads(count: number): void;
   setErrorFactory(factory: typeof nativeError): void;
   setSynchronous(on: boolean): void;
+  /** Bytes that one layer of rnn_forward saves for rnn_backward; the device is 0 for the CPU. */
+  rnnReserveBytes(
+    device: number,
+    mode: number,
+    dtype: number,
+    steps: number,
+    batch: number,
+    inputs: number,
+    hidden: number,
+  ): number;
   /** Ends the stream of this thread, once and for all. */
   close(): void;
   describe(): {

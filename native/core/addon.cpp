@@ -11,6 +11,7 @@
 #include "core/transfer.h"
 #include "cpu/device.h"
 #include "cpu/isa.h"
+#include "cpu/rnn.h"
 #include "cpu/version.h"
 
 namespace gt {
@@ -524,6 +525,28 @@ napi_value set_threads(napi_env env, napi_callback_info info) {
   });
 }
 
+// rnnReserveBytes(device, mode, dtype, steps, batch, inputs, hidden): what one layer of rnn_forward saves.
+// Asked before the call is enqueued, because memory is allocated then; inputs matter to other devices than
+// the CPU.
+napi_value rnn_reserve_bytes(napi_env env, napi_callback_info info) {
+  return entry<7>(env, info, "rnnReserveBytes", [&](Addon&, napi_value* args) {
+    static const char* const names[] = {"device", "mode", "dtype", "steps", "batch", "inputs", "hidden"};
+    int64_t v[7];
+    for (int i = 0; i < 7; i++) {
+      v[i] = as_integer(env, args[i], names[i]);
+      if (v[i] < 0) fail(ErrorCode::invalid_argument, "%s must not be negative", names[i]);
+    }
+    if (v[0] != static_cast<int64_t>(DeviceType::cpu))
+      fail(ErrorCode::invalid_argument, "device %lld has no recurrent layers", static_cast<long long>(v[0]));
+    if (v[1] >= cpu::kRnnModes) fail(ErrorCode::invalid_argument, "mode must be 0 to 3");
+    if (v[2] > static_cast<int64_t>(Dtype::f64)) fail(ErrorCode::dtype, "dtype must be float32 or float64");
+    const int64_t bytes =
+        cpu::rnn_reserve_bytes(static_cast<cpu::RnnMode>(v[1]), static_cast<Dtype>(v[2]), v[3], v[4], v[6]);
+    if (bytes < 0) fail(ErrorCode::out_of_memory, "no memory is large enough for what this layer saves");
+    return number(env, static_cast<double>(bytes));
+  });
+}
+
 // close(): ends this environment's stream. Node runs no cleanup hook on process.exit(), and a kernel that
 // still ran then would race with the destructors of the libraries it uses.
 napi_value close(napi_env env, napi_callback_info info) {
@@ -643,6 +666,7 @@ napi_value init(napi_env env, napi_value exports) {
   add_function(env, exports, "setThreads", set_threads, addon);
   add_function(env, exports, "setErrorFactory", set_error_factory, addon);
   add_function(env, exports, "setSynchronous", set_synchronous, addon);
+  add_function(env, exports, "rnnReserveBytes", rnn_reserve_bytes, addon);
   add_function(env, exports, "close", close, addon);
   add_function(env, exports, "describe", describe, addon);
 

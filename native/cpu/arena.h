@@ -16,15 +16,16 @@ struct PerThread {
   T* operator[](int64_t thread) const { return base + thread * stride; }
 };
 
-// Cuts arrays out of the scratch buffer of the engine thread: plan() all of them, open(), then take() the
+// Cuts arrays out of a scratch buffer of the engine thread: plan() all of them, open(), then take() the
 // same.
 class Arena {
  public:
+  explicit Arena(int buffer = 0) : buffer_(buffer) {}
   template <class T>
   void plan(int64_t count, int64_t copies = 1) {
     total_ += round<T>(count) * copies * static_cast<int64_t>(sizeof(T));
   }
-  void open() { at_ = static_cast<char*>(scratch(total_ > 0 ? total_ : 1)); }
+  void open() { at_ = static_cast<char*>(scratch(total_ > 0 ? total_ : 1, buffer_)); }
   template <class T>
   T* take(int64_t count, int64_t copies = 1) {
     T* const p = reinterpret_cast<T*>(at_);
@@ -42,6 +43,7 @@ class Arena {
     constexpr int64_t line = 64 / sizeof(T);
     return (count + line - 1) / line * line;
   }
+  int buffer_;
   int64_t total_ = 0;
   char* at_ = nullptr;
 };

@@ -136,9 +136,11 @@ Engine& engine() {
   return instance;
 }
 
-void* scratch(int64_t bytes) {
-  static void* memory = nullptr;
-  static int64_t capacity = 0;
+void* scratch(int64_t bytes, int buffer) {
+  static void* memories[2];
+  static int64_t capacities[2];
+  void*& memory = memories[buffer];
+  int64_t& capacity = capacities[buffer];
   if (bytes > capacity) {
     std::free(memory);
     capacity = 0;

@@ -15,8 +15,10 @@ void set_thread_count(int count);
 void apply_thread_count();
 int available_cores();  // as affinity and cgroup quota allow
 
-// Engine-thread scratch memory of at least this size, valid until the next call. Grows and is kept.
-void* scratch(int64_t bytes);
+// Engine-thread scratch memory of at least this size, valid until the next call for the same buffer. Grows
+// and is kept. Plans of oneDNN work in buffer 0; a kernel that runs some while it holds memory takes
+// buffer 1.
+void* scratch(int64_t bytes, int buffer = 0);
 
 int64_t physical_memory();  // of the machine or of the cgroup, whichever is smaller
 

@@ -12,20 +12,26 @@ using Desc = dnnl::memory::desc;
 dnnl::engine& onednn_engine();
 dnnl::stream& onednn_stream();
 
-// Scratch memory is always ours: the library's own is tied to the thread that created a primitive.
-inline dnnl::primitive_attr user_scratchpad() {
+// Scratch memory is always ours: the library's own is tied to the thread that created a primitive. A
+// primitive that accumulates adds to its output.
+inline dnnl::primitive_attr user_scratchpad(bool accumulate = false) {
   dnnl::primitive_attr attr;
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  if (accumulate) {
+    dnnl::post_ops sum;
+    sum.append_sum(1.0f);
+    attr.set_post_ops(sum);
+  }
   return attr;
 }
 
 // A descriptor of no dimensions stands for no bias.
 inline dnnl::matmul::primitive_desc describe_matmul(const Desc& a, const Desc& b, const Desc& bias,
-                                                    const Desc& y) {
+                                                    const Desc& y, bool accumulate = false) {
 #if GT_ONEDNN_3
-  return {onednn_engine(), a, b, bias, y, user_scratchpad()};
+  return {onednn_engine(), a, b, bias, y, user_scratchpad(accumulate)};
 #else
-  return {{a, b, bias, y}, user_scratchpad(), onednn_engine()};
+  return {{a, b, bias, y}, user_scratchpad(accumulate), onednn_engine()};
 #endif
 }
 

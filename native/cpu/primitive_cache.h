@@ -19,7 +19,14 @@ namespace gt::cpu {
 // itself.
 constexpr size_t kPlanCapacity = 2048;
 
-enum class PlanKind : int64_t { matmul, conv_forward, conv_backward_data, conv_backward_weight };
+enum class PlanKind : int64_t {
+  matmul,
+  conv_forward,
+  conv_backward_data,
+  conv_backward_weight,
+  gemm,
+  gemm_pack
+};
 
 // Everything a plan depends on: kind, sizes, strides, flags and the thread count.
 class PlanKey {
@@ -65,6 +72,8 @@ class Plan {
     step(Primitive(description), description.scratchpad_desc(), args);
   }
   void copy(Memory from, Memory to);
+
+  Desc desc(Memory memory) const { return memories_[memory].get_desc(); }
 
   // Data of the tensors, in the order in which they were declared.
   void run(const char* op, std::initializer_list<void*> data);
