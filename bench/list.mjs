@@ -3,6 +3,7 @@
 
 import * as block from "./models/block.mjs";
 import * as lenet from "./models/lenet.mjs";
+import * as lstm from "./models/lstm.mjs";
 import * as mlp from "./models/mlp.mjs";
 import * as dispatch from "./ops/dispatch.mjs";
 
@@ -11,4 +12,5 @@ export const benchmarks = [
   ...mlp.benchmarks,
   ...lenet.benchmarks,
   ...block.benchmarks,
+  ...lstm.benchmarks,
 ];

@@ -93,6 +93,19 @@ def block(variant):
     return step, 1
 
 
+def lstm(layers):
+    layer = nn.LSTM(650, 650, num_layers=layers)
+    x = torch.randn(35, 20, 650, requires_grad=True)
+    dy = torch.randn(35, 20, 650)
+
+    def step():
+        layer.zero_grad(set_to_none=True)
+        x.grad = None
+        layer(x)[0].backward(dy)
+
+    return step, 1
+
+
 def prepare(name, variant):
     if name == "dispatch":
         return dispatch(False)
@@ -106,6 +119,8 @@ def prepare(name, variant):
         return lenet(int(name.split("-")[1]), variant)
     if name == "block":
         return block(variant)
+    if name.startswith("lstm-"):
+        return lstm(int(name.split("-")[1]))
     raise KeyError(f"no peer for {name}")
 
 

@@ -54,4 +54,5 @@ export {
   maxPool2d,
   maxPool3d,
 } from "../ops/pool.js";
+export { gru, gruCell, lstm, lstmCell, rnn, rnnCell } from "../ops/rnn.js";
 export { logSoftmax, type SoftmaxOptions, softmax } from "../ops/softmax.js";

@@ -12,4 +12,14 @@ export { type AnyModule, type ForwardHook, type ForwardPreHook, Module, type Sta
 export * from "./norm.js";
 export { buffer, parameter } from "./parameter.js";
 export * from "./pool.js";
+export {
+  GRU,
+  GRUCell,
+  LSTM,
+  LSTMCell,
+  type RecurrentLayerOptions,
+  RNN,
+  RNNCell,
+  type RNNLayerOptions,
+} from "./rnn.js";
 export { Sequential, sequential } from "./sequential.js";

@@ -8,7 +8,7 @@ import { asContiguous, releaseCopy } from "../layout.js";
 import { kernels, native } from "../native.js";
 import { type Shape, sameShape, showShape } from "../shape.js";
 import { isGradEnabled, needsGrad, recordMany, runBackward } from "../tape.js";
-import { allocate, Tensor } from "../tensor.js";
+import { allocate, allocateView, Tensor } from "../tensor.js";
 import { relu, sigmoid, tanh } from "./activation.js";
 import { add, mul, sub } from "./arithmetic.js";
 import { zeros } from "./create.js";
@@ -417,7 +417,9 @@ export function run(
     ),
   );
   const outputs = c ? [y, h, c] : [y, h];
-  const saved = reserve ? [...given, y, reserve] : [...given, y];
+  // Through a view, since a node that saved its own output would keep it, and itself, until the collector comes.
+  const ys = allocateView(y, y.shape, y.strides);
+  const saved = reserve ? [...given, ys, reserve] : [...given, ys];
   recordMany(op, outputs, given, saved, (_, dys) => {
     if (isGradEnabled()) return composedGradient(op, mode, reverse, all, dys);
     const like = (t: Tensor | null) => (t?.requiresGrad ? allocate(t.shape, dtype, device) : null);
@@ -437,7 +439,7 @@ export function run(
         wh,
         bi,
         bh,
-        y.id,
+        ys.id,
         reserve?.id ?? 0,
         dx,
         dh0,
@@ -455,6 +457,7 @@ export function run(
     });
     return gradients.filter((_, i) => all[i] !== null);
   });
+  ys.dispose();
   reserve?.dispose();
   return { y, h, c };
 }

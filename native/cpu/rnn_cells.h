@@ -9,13 +9,13 @@ namespace gt::cpu {
 
 namespace {
 
-// Calls body(row, begin, end) for pieces of all rows of a batch. A unit costs about as much as sixteen
-// additions.
+// Calls body(row, begin, end) for pieces of all rows of a batch. A unit costs about as much as four
+// elements elsewhere.
 template <class Body>
 inline void for_units(int64_t batch, int64_t hidden, const Body& body) {
   constexpr int64_t kPiece = 512;
   const int64_t pieces = (hidden + kPiece - 1) / kPiece;
-  parallel_for(batch * pieces, batch * hidden * 16, 1, [&](int64_t first, int64_t last, int) {
+  parallel_for(batch * pieces, batch * hidden * 4, 1, [&](int64_t first, int64_t last, int) {
     for (int64_t i = first; i < last; i++) {
       const int64_t begin = i % pieces * kPiece;
       body(i / pieces, begin, begin + kPiece < hidden ? begin + kPiece : hidden);

@@ -301,6 +301,9 @@ describe.each(modes)("%s layer", (mode) => {
       expect(memoryStats().tensors - made).toBe(mode === "lstm" ? 3 : 2);
     });
     expect(memoryStats().tensors).toBe(before);
+    // A recorded pass whose gradient nobody asks for leaves nothing either.
+    tidy(() => void run(leaves(inputs, "float32"), params));
+    expect(memoryStats().tensors).toBe(before);
   });
 
   it("calls a hook on its input once in a recorded pass", () => {
