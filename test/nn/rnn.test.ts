@@ -257,7 +257,7 @@ describe("an LSTM", () => {
     const head = new nn.Linear(32, 1);
     const optimizer = optim.adam([...layer.parameters(), ...head.parameters()], { lr: 1e-2 });
     let recent = 0;
-    for (let i = 0; i < 500; i++) {
+    for (let i = 0; i < 600; i++) {
       const error = tidy(() => {
         const values = rand([steps, batch]);
         // One mark in each half.
@@ -272,7 +272,7 @@ describe("an LSTM", () => {
         optimizer.zeroGrad();
         loss.backward();
         optimizer.step();
-        return i >= 480 ? loss.itemSync() : 0;
+        return i >= 580 ? loss.itemSync() : 0;
       });
       recent += error / 20;
     }
