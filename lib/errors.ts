@@ -213,8 +213,11 @@ export function nativeError(
     case "GT_OUT_OF_MEMORY":
       error = new OutOfMemoryError(text, {
         ...facts,
-        hint: "use a smaller batch, free tensors with tidy() or dispose(), or raise GRADTAPE_CPU_MEMORY_LIMIT",
+        hint: "use a smaller batch, free tensors with tidy() or dispose(), or raise GRADTAPE_CPU_MEMORY_LIMIT or GRADTAPE_CUDA_MEMORY_LIMIT if one is set",
       });
+      break;
+    case "GT_DEVICE":
+      error = new DeviceError(text, facts);
       break;
     case "GT_DISPOSED":
       error = new DisposedError(text, facts);

@@ -4,7 +4,16 @@ import "./methods.js";
 export * as autograd from "./autograd.js";
 export { type GradCheckOptions, type GradOptions, grad, gradCheck } from "./autograd.js";
 export * as data from "./data/index.js";
-export { allowWinograd, type Device, getNumThreads, isWinogradAllowed, setNumThreads } from "./device.js";
+export {
+  allowWinograd,
+  cudaDeviceCount,
+  type Device,
+  getNumThreads,
+  isCudaAvailable,
+  isWinogradAllowed,
+  setNumThreads,
+  synchronize,
+} from "./device.js";
 export type { DType, TypedArray } from "./dtype.js";
 export {
   ArgumentError,

@@ -3,8 +3,10 @@
 // Note [Lifetimes]. A tensor holds one reference for its user and one for every place of the tape that saved it. The
 // user's reference goes when its tidy() scope ends, when dispose() is called, or, outside of any scope, when the
 // garbage collector finds the object. Memory returns when the last reference goes.
+
 import { AsyncLocalStorage } from "node:async_hooks";
 import { checkFunction, checkTensor } from "./check.js";
+import { checkDevice, type Device, deviceIndex } from "./device.js";
 import { native } from "./native.js";
 import { Tensor } from "./tensor.js";
 
@@ -238,21 +240,21 @@ export interface MemoryStats {
 }
 
 /**
- * Memory in use by tensors of this thread.
+ * Memory in use by tensors of this thread on a device. `tensors` counts those of all devices.
  * @example memoryStats().tensors   // 0 after everything was freed
  */
-export function memoryStats(): MemoryStats {
-  native.memoryStats();
+export function memoryStats(device: Device = "cpu"): MemoryStats {
+  native.memoryStats(deviceIndex(checkDevice("memoryStats", device)));
   const [allocated, peak, reserved, , tensors, limit] = native.mailbox;
   return { allocated, peak, reserved, tensors, limit };
 }
 
 /** Starts a new measurement of `memoryStats().peak`. */
-export function resetPeakMemory(): void {
-  native.resetPeak();
+export function resetPeakMemory(device: Device = "cpu"): void {
+  native.resetPeak(deviceIndex(checkDevice("resetPeakMemory", device)));
 }
 
 /** Gives cached memory that no tensor uses back to the system. */
-export function emptyCache(): void {
-  native.emptyCache();
+export function emptyCache(device: Device = "cpu"): void {
+  native.emptyCache(deviceIndex(checkDevice("emptyCache", device)));
 }

@@ -9,18 +9,29 @@ import { loadFailure, thisMachine } from "./load-failure.js";
 export interface Native {
   /** [0, 8) shape and [8, 16) strides of the next create or view; results of memoryStats. */
   mailbox: Float64Array;
-  create(dtype: number, rank: number, strided: boolean): number;
+  /** Devices are numbers here: 0 is the CPU, 1 + i is cuda:i. */
+  create(dtype: number, rank: number, strided: boolean, device: number): number;
   view(id: number, rank: number, offset: number): number;
   /** False if the id names no living tensor. */
   release(id: number): boolean;
   write(id: number, data: ArrayBufferView): void;
   read(id: number): Promise<ArrayBuffer>;
   readSync(id: number): ArrayBuffer;
-  sequence(): number;
-  memoryStats(): void;
-  resetPeak(): void;
-  emptyCache(): void;
-  setMemoryLimit(bytes: number): void;
+  /** Copies a contiguous tensor to one of another device. */
+  transfer(from: number, to: number): void;
+  /** Throws with the reason if there is no such device. */
+  openDevice(device: number): void;
+  /** Waits for everything enqueued on a device. */
+  synchronize(device: number): Promise<void>;
+  /** JSON: what the CUDA engine found on this machine, or why there is none. */
+  describeCuda(): string;
+  setCuda(name: string, value: number): boolean;
+  /** Of the last command on the device of a tensor. */
+  sequence(id: number): number;
+  memoryStats(device: number): void;
+  resetPeak(device: number): void;
+  emptyCache(device: number): void;
+  setMemoryLimit(bytes: number, device: number): void;
   setThreads(count: number): void;
   setErrorFactory(factory: typeof nativeError): void;
   setSynchronous(on: boolean): void;
@@ -77,6 +88,6 @@ native.setErrorFactory(nativeError);
 // No kernel may run while the process tears its libraries down.
 process.on("exit", () => native.close());
 if (process.env.GRADTAPE_CPU_MEMORY_LIMIT)
-  native.setMemoryLimit(Number(process.env.GRADTAPE_CPU_MEMORY_LIMIT));
+  native.setMemoryLimit(Number(process.env.GRADTAPE_CPU_MEMORY_LIMIT), 0);
 
 export const kernels = native.kernels;

@@ -81,26 +81,37 @@ export class Generator {
   }
 }
 
-let shared: Generator | null = null;
+const shared = new Map<Device, Generator>();
+let sharedSeed: Seed | null = null; // of a manualSeed, which holds for devices used later too
 
-/** The generator of this thread that is used where none is given; randomly seeded until {@link manualSeed}. */
-export function defaultGenerator(): Generator {
-  shared ??= new Generator();
-  return shared;
+/**
+ * The generator of this thread that is used where none is given, one per device; randomly seeded until {@link manualSeed}.
+ */
+export function defaultGenerator(device: Device = "cpu"): Generator {
+  const on = checkDevice("defaultGenerator", device);
+  let generator = shared.get(on);
+  if (!generator) {
+    generator = new Generator({ device: on, ...(sharedSeed === null ? {} : { seed: sharedSeed }) });
+    shared.set(on, generator);
+  }
+  return generator;
 }
 
 /**
- * Seeds the default generator of this thread, so that all that follows draws the same numbers again.
+ * Seeds the default generators of this thread, one per device, so that all that follows draws the same numbers again.
  * @throws {@link ArgumentError} if `seed` is no integer.
  * @example manualSeed(0);
  */
 export function manualSeed(seed: Seed): Generator {
-  return defaultGenerator().manualSeed(seed);
+  checkSeed("manualSeed", seed);
+  sharedSeed = seed;
+  for (const generator of shared.values()) generator.manualSeed(seed);
+  return defaultGenerator();
 }
 
 /** The generator given by a user, or the default one; on the device of what it fills. */
 export function checkGenerator(op: string, generator: unknown, device: Device): Generator {
-  if (generator === undefined) return defaultGenerator();
+  if (generator === undefined) return defaultGenerator(device);
   if (!(generator instanceof Generator)) {
     throw new ArgumentError(`generator must be a Generator, not ${show(generator)}`, {
       op,
@@ -109,7 +120,7 @@ export function checkGenerator(op: string, generator: unknown, device: Device): 
       hint: "make one with new Generator({ seed })",
     });
   }
-  if (generator.device !== device) {
+  if (generator.device !== checkDevice(op, device)) {
     throw new DeviceError(`generator is on ${generator.device} and the tensor on ${device}`, {
       op,
       argument: "generator",

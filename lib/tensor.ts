@@ -1,12 +1,19 @@
 // The tensor: a handle to native memory with a shape, a dtype and a place on the tape. Its operations are functions
 // in ops/, attached as methods by methods.ts.
-import type { Device } from "./device.js";
+import { type Device, deviceIndex } from "./device.js";
 import { type DType, dtypeCode, type TypedArray, typedArrayOf } from "./dtype.js";
 import { ArgumentError, AutogradError, DisposedError, ShapeError } from "./errors.js";
 import { dispose, track, watchInstead } from "./memory.js";
 import { native } from "./native.js";
 import { formatTensor } from "./print.js";
-import { contiguousStrides, numelOf, type Shape, sameShape, showShape } from "./shape.js";
+import {
+  contiguousStrides,
+  numelOf,
+  type Shape,
+  sameShape,
+  showShape,
+  stridesAreContiguous,
+} from "./shape.js";
 import { type GradientHook, runBackward, type TapeNode } from "./tape.js";
 
 /** Shared by a tensor and its views. Not exported from the package, so that only ops make tensors. */
@@ -88,14 +95,17 @@ export class Tensor {
    * @throws {@link GradtapeError} what went wrong in this or an earlier operation, with that operation's name.
    */
   async data(): Promise<TypedArray> {
-    const id = alive(this, "data");
-    return typedArrayOf(this.dtype, await native.read(id));
+    alive(this, "data");
+    return typedArrayOf(this.dtype, await readable(this, (id) => native.read(id)));
   }
 
   /** {@link data}, but blocks this thread until the value is there. */
   dataSync(): TypedArray {
-    const id = alive(this, "dataSync");
-    return typedArrayOf(this.dtype, native.readSync(id));
+    alive(this, "dataSync");
+    return typedArrayOf(
+      this.dtype,
+      readable(this, (id) => native.readSync(id)),
+    );
   }
 
   /** The value of a tensor with one element, as a number. */
@@ -305,6 +315,20 @@ function nest(data: TypedArray, shape: Shape, dtype: DType): NestedArray {
   return build(0);
 }
 
+/** Starts a read. A GPU reads row-major tensors only, so another layout goes through a copy. */
+function readable<T>(t: Tensor, read: (id: number) => T): T {
+  if (t.device === "cpu" || stridesAreContiguous(t.shape, t.strides)) return read(t.id);
+  const mailbox = native.mailbox;
+  for (let i = 0; i < t.rank; i++) mailbox[i] = t.shape[i];
+  const copy = native.create(dtypeCode(t.dtype), t.rank, false, deviceIndex(t.device));
+  native.kernels.copy(t.id, copy);
+  try {
+    return read(copy);
+  } finally {
+    native.release(copy); // the read was enqueued
+  }
+}
+
 /** A new tensor without defined values; `strides` must fill their memory densely, row-major if left out. */
 export function allocate(shape: Shape, dtype: DType, device: Device, strides?: Shape): Tensor {
   const mailbox = native.mailbox;
@@ -313,10 +337,10 @@ export function allocate(shape: Shape, dtype: DType, device: Device, strides?: S
   let id: number;
   if (strides === undefined) {
     strides = contiguousStrides(shape);
-    id = native.create(dtypeCode(dtype), rank, false);
+    id = native.create(dtypeCode(dtype), rank, false, deviceIndex(device));
   } else {
     for (let i = 0; i < rank; i++) mailbox[8 + i] = strides[i];
-    id = native.create(dtypeCode(dtype), rank, true);
+    id = native.create(dtypeCode(dtype), rank, true, deviceIndex(device));
   }
   return new Tensor(id, shape, strides, dtype, device, new StorageState());
 }

@@ -167,7 +167,15 @@ export abstract class Module<In extends unknown[] = [Tensor], Out = Tensor> {
    */
   to(target: DType | Device): this {
     if (!(dtypes as string[]).includes(target)) {
-      checkDevice("to", target);
+      const device = checkDevice("to", target);
+      for (const t of [...this.parameters(), ...this.buffers()]) {
+        if (t.device === device) continue;
+        freeGrad(t);
+        adoptMemory(
+          t,
+          noGrad(() => t.to(device)),
+        );
+      }
       return this;
     }
     const dtype = checkDtype("to", target, "target");

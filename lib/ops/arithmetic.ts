@@ -355,7 +355,7 @@ export function remainder(a: Operand, b: Operand): Tensor {
   refuseBool("remainder", a);
   const y = binaryOutput("remainder", a, b, a.dtype);
   kernels.remainder(a.id, b.id, y.id);
-  if (!isFloat(a.dtype)) noteCallSite(native.sequence());
+  if (!isFloat(a.dtype)) noteCallSite(native.sequence(y.id));
   return record("remainder", y, [a, b], b.requiresGrad ? [a, b] : [], (dy) => [
     a.requiresGrad ? sumTo(dy, a.shape) : null,
     b.requiresGrad ? neg(sumTo(mul(dy, floor(div(a, b))), b.shape)) : null,
@@ -370,7 +370,7 @@ function remainderNumber(x: Tensor, value: number, reversed: boolean, argument: 
     throw new ArgumentError("an integer divisor is 0", { op: "remainder", argument: "b", value });
   }
   const y = scalarOutput(kernels.remainder_scalar, x, value, reversed);
-  if (!isFloat(dtype)) noteCallSite(native.sequence());
+  if (!isFloat(dtype)) noteCallSite(native.sequence(y.id));
   return record("remainder", y, [x], reversed ? [x] : [], (dy) => [
     reversed ? neg(mul(dy, floor(div(value, x)))) : dy,
   ]);

@@ -4,7 +4,7 @@ import { checkDevice, type Device } from "../device.js";
 import { checkDtype, type DType, dtypes, isFloat } from "../dtype.js";
 import { ShapeError } from "../errors.js";
 import { layoutLike } from "../layout.js";
-import { kernels } from "../native.js";
+import { kernels, native } from "../native.js";
 import { broadcastShapes, sameShape, showShape, stridesAreContiguous } from "../shape.js";
 import { checkInPlace, record } from "../tape.js";
 import { allocate, allocateView, type Tensor } from "../tensor.js";
@@ -34,8 +34,7 @@ export function contiguous(x: Tensor): Tensor {
 export function to(x: Tensor, target: DType | Device): Tensor {
   checkTensor("to", "x", x);
   if (!(dtypes as string[]).includes(target)) {
-    checkDevice("to", target);
-    return x;
+    return toDevice(x, checkDevice("to", target));
   }
   const dtype = checkDtype("to", target, "target");
   if (dtype === x.dtype) return x;
@@ -43,6 +42,45 @@ export function to(x: Tensor, target: DType | Device): Tensor {
   kernels.copy(x.id, y.id);
   const from = x.dtype;
   return isFloat(dtype) && isFloat(from) ? record("to", y, [x], [], (dy) => [to(dy, from)]) : y;
+}
+
+/** The same values and layout on another device. */
+function toDevice(x: Tensor, device: Device): Tensor {
+  if (device === x.device) return x;
+  const home = x.device;
+  const dense = isDense(x) ? x : contiguous(x);
+  const y = allocate(x.shape, x.dtype, device, dense.strides);
+  const from = rowMajorView(dense);
+  const into = rowMajorView(y);
+  native.transfer(from.id, into.id);
+  if (from !== dense) from.dispose();
+  if (into !== y) into.dispose();
+  if (dense !== x) dense.dispose();
+  return record("to", y, [x], [], (dy) => [toDevice(dy, home)]);
+}
+
+/** Whether the elements fill their memory, in whatever order of dimensions. */
+function isDense(x: Tensor): boolean {
+  const order = byStride(x);
+  return stridesAreContiguous(
+    order.map((i) => x.shape[i]),
+    order.map((i) => x.strides[i]),
+  );
+}
+
+/** Dimensions from the largest step to the smallest. */
+const byStride = (x: Tensor): number[] =>
+  x.shape.map((_, i) => i).sort((a, b) => x.strides[b] - x.strides[a] || x.shape[b] - x.shape[a] || a - b);
+
+/** A dense tensor with its dimensions in the order in which they lie in memory. */
+function rowMajorView(x: Tensor): Tensor {
+  if (stridesAreContiguous(x.shape, x.strides)) return x;
+  const order = byStride(x);
+  return allocateView(
+    x,
+    order.map((i) => x.shape[i]),
+    order.map((i) => x.strides[i]),
+  );
 }
 
 /** A tensor on the same memory that is not part of the graph. */

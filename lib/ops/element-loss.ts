@@ -87,7 +87,7 @@ function elementLoss(
   const t = withStrides(target, strides);
   const y = whole ? allocate([], x.dtype, x.device) : allocate(x.shape, x.dtype, x.device, strides);
   kernels.element_loss_forward(p.id, t.id, y.id, kind.code, beta, whole, divisor);
-  if (kind === kinds.binary) noteCallSite(native.sequence());
+  if (kind === kinds.binary) noteCallSite(native.sequence(y.id));
   record(op, y, [x, target], [p, t], (dy) => {
     if (isGradEnabled()) {
       const wanted = [x, target].filter((input) => input.requiresGrad);

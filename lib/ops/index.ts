@@ -43,7 +43,7 @@ function asIndex(index: Tensor): Tensor {
 function withIndex(index: Tensor, run: (index: number) => void): void {
   const at = asIndex(index);
   run(at.id);
-  noteCallSite(native.sequence());
+  noteCallSite(native.sequence(at.id));
   releaseCopy(at, index);
 }
 

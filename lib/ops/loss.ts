@@ -169,7 +169,7 @@ function indexCrossEntropy(logits: Tensor, target: Tensor, c: ClassTargets, smoo
   const lse = allocate(target.shape, logits.dtype, logits.device);
   const total = allocate([], logits.dtype, logits.device);
   kernels.cross_entropy_forward(x.id, t.id, w?.id ?? 0, y.id, lse.id, total.id, ignore, smoothing, mode);
-  noteCallSite(native.sequence());
+  noteCallSite(native.sequence(y.id));
   record("crossEntropy", y, [logits], w ? [x, t, lse, total, w] : [x, t, lse, total], (dy) => {
     if (isGradEnabled()) {
       // The fused gradient has no derivative; that of the loss in its parts does.
@@ -192,7 +192,7 @@ function indexCrossEntropy(logits: Tensor, target: Tensor, c: ClassTargets, smoo
       smoothing,
       mode,
     );
-    noteCallSite(native.sequence());
+    noteCallSite(native.sequence(dx.id));
     releaseCopy(g, dy);
     return [dx];
   });
@@ -285,7 +285,7 @@ function nllLosses(logProbs: Tensor, target: Tensor, c: ClassTargets): Tensor {
   const w = c.weight && asContiguous(c.weight);
   const y = allocate(target.shape, x.dtype, x.device);
   kernels.nll_forward(x.id, t.id, w?.id ?? 0, y.id, c.ignore);
-  noteCallSite(native.sequence());
+  noteCallSite(native.sequence(y.id));
   record("nllLoss", y, [logProbs], w ? [t, w] : [t], (dy) => [
     nllGradient(dy, logProbs.shape, t, { ...c, weight: w }),
   ]);

@@ -2,6 +2,7 @@
 // object is made by a JavaScript factory, so every error that a user sees is a typed one.
 #include <node_api.h>
 
+#include <atomic>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -24,14 +25,16 @@ struct Binding {
   const KernelEntry* entry;
 };
 
-// A read that has been enqueued and whose promise is open.
+// A read that has been enqueued and has not been answered.
 struct Pending {
   Addon* addon;
-  const Tensor* tensor;
+  Lane* lane;
+  const Tensor* tensor;  // null only waits
   void* buffer;
   int64_t bytes;
-  napi_deferred deferred;
-  Failure* failure;
+  napi_deferred deferred = nullptr;  // null where JavaScript blocks
+  Failure* failure = nullptr;
+  std::atomic<bool> over{false};
 };
 
 struct Addon {
@@ -142,17 +145,6 @@ napi_value guard(Addon& addon, const char* name, const Body& body) {
   return nullptr;
 }
 
-// Throws a failure of the stream as a JavaScript error, if there is one. The stream must be idle.
-bool throw_failure(Addon& addon) {
-  const Failure* failure = addon.environment.stream().failure();
-  if (!failure) return false;
-  const Failure copy = *failure;
-  napi_value error = failure_error(addon, copy);
-  addon.environment.acknowledge(copy);
-  throw_value(addon.env, error);
-  return true;
-}
-
 // A function of fixed argument count. Missing arguments are an error, further ones are ignored.
 template <int Count, class Body>
 napi_value entry(napi_env env, napi_callback_info info, const char* name, const Body& body) {
@@ -179,6 +171,37 @@ void account(Addon& addon) {
 // ---- Kernels
 // ---------------------------------------------------------------------------------------------------
 
+void enqueue_read(Pending* pending);
+
+// Waits until everything enqueued on a lane is over, and throws what failed.
+void synchronize(Addon& addon, Lane& lane) {
+  Pending wait{&addon, &lane, nullptr, nullptr, 0};
+  enqueue_read(&wait);
+  lane.stream.wait_idle();
+  wait.over.wait(false);
+  if (!wait.failure) return;
+  const std::unique_ptr<Failure> failure(wait.failure);
+  napi_value error = failure_error(addon, *failure);
+  lane.acknowledge(*failure);
+  throw_value(addon.env, error);
+}
+
+// The device of a kernel call is that of its tensors, which must agree.
+int device_of(Environment& environment, const KernelDef& def, napi_env env, const napi_value* args) {
+  int device = -1;
+  for (size_t i = 0; i < def.argc; i++) {
+    if (def.kinds[i] >= ArgKind::integer) continue;
+    const Tensor* tensor = environment.find_or_null(as_number(env, args[i], "a tensor id"));
+    if (!tensor || tensor->device == device) continue;
+    if (device >= 0) {
+      fail(ErrorCode::device, "%s: tensors are on different devices (%s and %s)", def.name,
+           environment.lane(device).device.name(), environment.lane(tensor->device).device.name());
+    }
+    device = tensor->device;
+  }
+  return device < 0 ? 0 : device;
+}
+
 napi_value call_kernel(napi_env env, napi_callback_info info) {
   size_t argc = kMaxArgs;
   napi_value args[kMaxArgs];
@@ -192,7 +215,14 @@ napi_value call_kernel(napi_env env, napi_callback_info info) {
       fail(ErrorCode::invalid_argument, "takes %d arguments %s, not %zu", def->argc, def->params, argc);
     }
     Environment& environment = addon.environment;
-    Stream& stream = environment.stream();
+    // Most programs have no other device, and need not look.
+    Lane& lane = environment.lane(environment.only_cpu() ? 0 : device_of(environment, *def, env, args));
+    def = binding.entry->defs[static_cast<int>(lane.device.type())];
+    if (!def) {
+      fail(ErrorCode::device, "%s does not run on %s; move its tensors to the CPU with .to(\"cpu\")",
+           binding.entry->name, lane.device.name());
+    }
+    Stream& stream = lane.stream;
     Command& command = stream.next();
     const uint64_t sequence = stream.enqueued() + 1;
     for (size_t i = 0; i < argc; i++) {
@@ -214,7 +244,7 @@ napi_value call_kernel(napi_env env, napi_callback_info info) {
             break;
           }
           const Tensor* tensor = environment.find(id);
-          if (kind != ArgKind::out && kind != ArgKind::opt_out) environment.check_value(*tensor);
+          if (kind != ArgKind::out && kind != ArgKind::opt_out) lane.check_value(*tensor);
           command.args[i].tensor = tensor;
         }
       }
@@ -228,12 +258,9 @@ napi_value call_kernel(napi_env env, napi_callback_info info) {
     command.run = def->run;
     command.def = def;
     command.argc = def->argc;
-    command.always = 0;
+    command.always = command.waits = 0;
     stream.submit();
-    if (addon.synchronous) {
-      stream.wait_idle();
-      throw_failure(addon);
-    }
+    if (addon.synchronous) synchronize(addon, lane);
     return nullptr;
   });
 }
@@ -242,10 +269,10 @@ napi_value call_kernel(napi_env env, napi_callback_info info) {
 // ---------------------------------------------------------------------------------------------------
 
 napi_value create(napi_env env, napi_callback_info info) {
-  return entry<3>(env, info, "create", [&](Addon& addon, napi_value* args) {
+  return entry<4>(env, info, "create", [&](Addon& addon, napi_value* args) {
     const double id =
         addon.environment.create(as_integer(env, args[0], "dtype"), as_integer(env, args[1], "rank"),
-                                 as_boolean(env, args[2], "strided"));
+                                 as_boolean(env, args[2], "strided"), as_integer(env, args[3], "device"));
     account(addon);
     return number(env, id);
   });
@@ -305,7 +332,8 @@ napi_value write(napi_env env, napi_callback_info info) {
     check_numel("write", "data", tensor, static_cast<int64_t>(length));
     if (length == 0) return nullptr;
     const size_t bytes = length * dtype_size(dtype);
-    Stream& stream = environment.stream();
+    Lane& lane = environment.lane(tensor.device);
+    Stream& stream = lane.stream;
     // A bool is 0 or 1 and nothing else, whatever bytes the array holds.
     const auto copy = [&](void* to) {
       std::memcpy(to, data, bytes);
@@ -313,7 +341,7 @@ napi_value write(napi_env env, napi_callback_info info) {
         for (size_t i = 0; i < bytes; i++) static_cast<uint8_t*>(to)[i] = static_cast<uint8_t*>(to)[i] != 0;
       }
     };
-    if (stream.idle() && !stream.failure()) {
+    if (tensor.device == 0 && stream.idle() && !stream.failure()) {
       copy(tensor.raw);
       tensor.storage->written = stream.enqueued();
       return nullptr;
@@ -323,14 +351,16 @@ napi_value write(napi_env env, napi_callback_info info) {
     copy(staging);
     Command& command = stream.next();
     command.def = nullptr;
-    command.argc = 3;
+    command.argc = 4;
     command.always = 1;
+    command.waits = 0;
     command.args[0].pointer = tensor.raw;
     command.args[1].pointer = staging;
     command.args[2].integer = static_cast<int64_t>(bytes);
+    command.args[3].pointer = &stream.backend();
     command.run = [](const Command& c) {
-      std::memcpy(c.args[0].pointer, c.args[1].pointer, static_cast<size_t>(c.args[2].integer));
-      std::free(c.args[1].pointer);
+      const std::unique_ptr<void, decltype(&std::free)> from(c.args[1].pointer, &std::free);
+      static_cast<Backend*>(c.args[3].pointer)->write(c.args[0].pointer, from.get(), c.args[2].integer);
     };
     // A write succeeds also behind a failure, so its value is none that the failure took away.
     tensor.storage->written = 0;
@@ -339,37 +369,61 @@ napi_value write(napi_env env, napi_callback_info info) {
   });
 }
 
-// The engine thread copies into memory of its own: the caller's could be detached while it does.
-void enqueue_read(Stream& stream, Pending* pending) {
+// Any thread. The last thing that the device does with a pending read.
+void answer(void* context, const Error* error, uint64_t sequence) {
+  auto* read = static_cast<Pending*>(context);
+  if (error && !read->failure) {
+    read->failure = new Failure{error->code, error->message, error->kernel, "", sequence};
+  }
+  if (read->deferred) {
+    napi_call_threadsafe_function(read->addon->completions, read, napi_tsfn_nonblocking);
+  } else {
+    read->over.store(true);
+    read->over.notify_all();
+  }
+}
+
+// The device copies into memory of ours: the caller's could be detached while it does.
+void enqueue_read(Pending* pending) {
+  Stream& stream = pending->lane->stream;
   Command& command = stream.next();
   command.def = nullptr;
-  command.argc = 2;
+  command.argc = 1;
   command.always = 1;
+  command.waits = 0;
   command.args[0].pointer = pending;
-  command.args[1].pointer = &stream;
   command.run = [](const Command& c) {
     auto* read = static_cast<Pending*>(c.args[0].pointer);
-    if (const Failure* failure = static_cast<Stream*>(c.args[1].pointer)->failure()) {
-      read->failure = new Failure(*failure);
-    } else if (read->tensor) {
-      copy_to_contiguous(*read->tensor, read->buffer);
+    Backend& backend = read->lane->stream.backend();
+    try {
+      if (const Failure* failure = read->lane->stream.failure()) {
+        read->failure = new Failure(*failure);
+        answer(read, nullptr, 0);
+      } else if (read->tensor) {
+        backend.read(*read->tensor, read->buffer, answer, read);
+      } else {
+        backend.check(answer, read);
+      }
+    } catch (const Error& error) {
+      answer(read, &error, c.sequence);
     }
-    if (read->deferred) napi_call_threadsafe_function(read->addon->completions, read, napi_tsfn_nonblocking);
   };
   stream.submit();
 }
 
 Pending* new_read(Addon& addon, double id) {
   const Tensor* tensor = nullptr;
-  if (id != 0) {
-    tensor = addon.environment.find(id);
-    addon.environment.check_value(*tensor);
+  if (id != 0) tensor = addon.environment.find(id);
+  Lane& lane = addon.environment.lane(tensor ? tensor->device : 0);
+  if (tensor) {
+    lane.check_value(*tensor);
+    if (tensor->device != 0) check_contiguous("read", "tensor", *tensor);
   }
   const int64_t bytes = tensor ? tensor->numel * static_cast<int64_t>(dtype_size(tensor->dtype)) : 0;
   void* buffer = std::malloc(bytes ? static_cast<size_t>(bytes) : 1);
   if (!buffer)
     fail(ErrorCode::out_of_memory, "requested %lld bytes on the host", static_cast<long long>(bytes));
-  return new Pending{&addon, tensor, buffer, bytes, nullptr, nullptr};
+  return new Pending{&addon, &lane, tensor, buffer, bytes};
 }
 
 napi_value take_buffer(napi_env env, Pending* read) {
@@ -405,7 +459,7 @@ void complete(napi_env env, napi_value, void*, void* data) {
   napi_value error = nullptr;
   if (read->failure) {
     error = failure_error(addon, *read->failure);
-    addon.environment.acknowledge(*read->failure);
+    read->lane->acknowledge(*read->failure);
   } else {
     try {
       napi_resolve_deferred(env, read->deferred, take_buffer(env, read));
@@ -417,16 +471,19 @@ void complete(napi_env env, napi_value, void*, void* data) {
   finish_read(read);
 }
 
+napi_value promise_of(Addon& addon, Pending* pending) {
+  napi_value promise;
+  napi_create_promise(addon.env, &pending->deferred, &promise);
+  if (addon.pending.empty()) napi_ref_threadsafe_function(addon.env, addon.completions);
+  addon.pending.insert(pending);
+  enqueue_read(pending);
+  return promise;
+}
+
 // read(id) → Promise<ArrayBuffer> of the elements in row-major order; read(0) only waits.
 napi_value read(napi_env env, napi_callback_info info) {
   return entry<1>(env, info, "read", [&](Addon& addon, napi_value* args) {
-    Pending* pending = new_read(addon, as_number(env, args[0], "id"));
-    napi_value promise;
-    napi_create_promise(env, &pending->deferred, &promise);
-    if (addon.pending.empty()) napi_ref_threadsafe_function(env, addon.completions);
-    addon.pending.insert(pending);
-    enqueue_read(addon.environment.stream(), pending);
-    return promise;
+    return promise_of(addon, new_read(addon, as_number(env, args[0], "id")));
   });
 }
 
@@ -438,11 +495,12 @@ napi_value read_sync(napi_env env, napi_callback_info info) {
       Pending* read;
       ~Finish() { finish_read(read); }
     } finish{pending};
-    enqueue_read(addon.environment.stream(), pending);
-    addon.environment.stream().wait_idle();
+    enqueue_read(pending);
+    pending->lane->stream.wait_idle();
+    pending->over.wait(false);
     if (pending->failure) {
       napi_value error = failure_error(addon, *pending->failure);
-      addon.environment.acknowledge(*pending->failure);
+      pending->lane->acknowledge(*pending->failure);
       throw_value(env, error);
       return nullptr;
     }
@@ -453,18 +511,101 @@ napi_value read_sync(napi_env env, napi_callback_info info) {
 // ---- Everything else
 // -------------------------------------------------------------------------------------------
 
-napi_value sequence(napi_env env, napi_callback_info info) {
-  return entry<0>(env, info, "sequence", [&](Addon& addon, napi_value*) {
-    return number(env, static_cast<double>(addon.environment.stream().enqueued()));
+// transfer(from, to): copies a contiguous tensor to one of another device, in the order of both streams.
+struct Transfer {
+  std::atomic<bool> arrived{false};  // first: the command that waits looks here
+  Failure* failure = nullptr;
+  void* buffer = nullptr;
+  Stream* from;
+  const Tensor* source;
+  ~Transfer() {
+    std::free(buffer);
+    delete failure;
+  }
+};
+
+napi_value transfer(napi_env env, napi_callback_info info) {
+  return entry<2>(env, info, "transfer", [&](Addon& addon, napi_value* args) -> napi_value {
+    Environment& environment = addon.environment;
+    const Tensor& source = *environment.find(as_number(env, args[0], "from"));
+    const Tensor& target = *environment.find(as_number(env, args[1], "to"));
+    check_contiguous("transfer", "from", source);
+    check_contiguous("transfer", "to", target);
+    check_dtype("transfer", "to", target, source.dtype);
+    check_numel("transfer", "to", target, source.numel);
+    Lane& from = environment.lane(source.device);
+    Lane& to = environment.lane(target.device);
+    if (&from == &to) fail(ErrorCode::device, "both tensors are on %s", from.device.name());
+    from.check_value(source);
+    const int64_t bytes = source.numel * static_cast<int64_t>(dtype_size(source.dtype));
+    auto moved = std::make_unique<Transfer>();
+    moved->from = &from.stream;
+    moved->source = &source;
+    moved->buffer = std::malloc(bytes ? static_cast<size_t>(bytes) : 1);
+    if (!moved->buffer) throw std::bad_alloc();
+
+    Command& out = from.stream.next();
+    Command& in = to.stream.next();
+    out.def = in.def = nullptr;
+    out.always = in.always = 1;
+    out.argc = in.argc = 4;
+    out.waits = 0;
+    in.waits = 1;
+    out.args[0].pointer = in.args[0].pointer = moved.release();
+    in.args[1].pointer = target.raw;
+    in.args[2].integer = bytes;
+    in.args[3].pointer = &to.stream;
+    out.run = [](const Command& c) {
+      auto* moving = static_cast<Transfer*>(c.args[0].pointer);
+      const auto arrive = [](void* context, const Error* error, uint64_t sequence) {
+        auto* arriving = static_cast<Transfer*>(context);
+        if (error) arriving->failure = new Failure{error->code, error->message, error->kernel, "", sequence};
+        arriving->arrived.store(true);
+      };
+      if (const Failure* failure = moving->from->failure()) {
+        moving->failure = new Failure(*failure);
+        moving->arrived.store(true);
+        return;
+      }
+      try {
+        moving->from->backend().read(*moving->source, moving->buffer, arrive, moving);
+      } catch (const Error& error) {
+        arrive(moving, &error, c.sequence);
+      }
+    };
+    in.run = [](const Command& c) {
+      const std::unique_ptr<Transfer> moving(static_cast<Transfer*>(c.args[0].pointer));
+      auto& stream = *static_cast<Stream*>(c.args[3].pointer);
+      if (moving->failure) {
+        Error error(moving->failure->code, moving->failure->message);
+        error.kernel = moving->failure->kernel;
+        throw error;
+      }
+      if (!stream.failure()) stream.backend().write(c.args[1].pointer, moving->buffer, c.args[2].integer);
+    };
+    target.storage->written = to.stream.enqueued() + 1;
+    from.stream.submit();
+    to.stream.submit();
+    return nullptr;
   });
 }
 
-// memoryStats(): writes allocated, peak, reserved, blocks, live tensors, limit and process-wide reserved
-// bytes to the mailbox.
+// sequence(id): the number of the last command enqueued on the device of a tensor.
+napi_value sequence(napi_env env, napi_callback_info info) {
+  return entry<1>(env, info, "sequence", [&](Addon& addon, napi_value* args) {
+    Environment& environment = addon.environment;
+    const Tensor& tensor = *environment.find(as_number(env, args[0], "id"));
+    return number(env, static_cast<double>(environment.lane(tensor.device).stream.enqueued()));
+  });
+}
+
+// memoryStats(device): writes allocated, peak, reserved, blocks, live tensors, limit and process-wide
+// reserved bytes to the mailbox.
 napi_value memory_stats(napi_env env, napi_callback_info info) {
-  return entry<0>(env, info, "memoryStats", [&](Addon& addon, napi_value*) -> napi_value {
-    const MemoryStats& stats = addon.environment.allocator().stats();
-    MemoryBudget& budget = cpu::engine().budget();
+  return entry<1>(env, info, "memoryStats", [&](Addon& addon, napi_value* args) -> napi_value {
+    Lane& lane = addon.environment.lane(as_integer(env, args[0], "device"));
+    const MemoryStats& stats = lane.allocator.stats();
+    MemoryBudget& budget = lane.device.engine().budget();
     double* out = addon.environment.mailbox.get();
     out[0] = static_cast<double>(stats.allocated);
     out[1] = static_cast<double>(stats.peak);
@@ -478,26 +619,63 @@ napi_value memory_stats(napi_env env, napi_callback_info info) {
 }
 
 napi_value reset_peak(napi_env env, napi_callback_info info) {
-  return entry<0>(env, info, "resetPeak", [&](Addon& addon, napi_value*) -> napi_value {
-    addon.environment.allocator().reset_peak();
+  return entry<1>(env, info, "resetPeak", [&](Addon& addon, napi_value* args) -> napi_value {
+    addon.environment.lane(as_integer(env, args[0], "device")).allocator.reset_peak();
     return nullptr;
   });
 }
 
 napi_value empty_cache(napi_env env, napi_callback_info info) {
-  return entry<0>(env, info, "emptyCache", [&](Addon& addon, napi_value*) -> napi_value {
-    addon.environment.allocator().trim();
+  return entry<1>(env, info, "emptyCache", [&](Addon& addon, napi_value* args) -> napi_value {
+    addon.environment.lane(as_integer(env, args[0], "device")).allocator.trim();
     return nullptr;
   });
 }
 
 napi_value set_memory_limit(napi_env env, napi_callback_info info) {
-  return entry<1>(env, info, "setMemoryLimit", [&](Addon&, napi_value* args) -> napi_value {
+  return entry<2>(env, info, "setMemoryLimit", [&](Addon& addon, napi_value* args) -> napi_value {
     const int64_t bytes = as_integer(env, args[0], "bytes");
     if (bytes <= 0)
       fail(ErrorCode::invalid_argument, "bytes must be positive, not %lld", static_cast<long long>(bytes));
-    cpu::engine().budget().limit.store(bytes);
+    addon.environment.lane(as_integer(env, args[1], "device")).device.engine().budget().limit.store(bytes);
     return nullptr;
+  });
+}
+
+// synchronize(device) → Promise<void>: once everything enqueued there is over.
+napi_value synchronize_entry(napi_env env, napi_callback_info info) {
+  return entry<1>(env, info, "synchronize", [&](Addon& addon, napi_value* args) {
+    Lane& lane = addon.environment.lane(as_integer(env, args[0], "device"));
+    auto* pending = new Pending{&addon, &lane, nullptr, nullptr, 0};
+    return promise_of(addon, pending);
+  });
+}
+
+// openDevice(device): makes sure that there is such a device, and throws with the reason if there is none.
+napi_value open_device(napi_env env, napi_callback_info info) {
+  return entry<1>(env, info, "openDevice", [&](Addon& addon, napi_value* args) -> napi_value {
+    addon.environment.lane(as_integer(env, args[0], "device"));
+    return nullptr;
+  });
+}
+
+// describeCuda(): what the CUDA library found on this machine, as JSON, or why it could not be loaded.
+napi_value describe_cuda_entry(napi_env env, napi_callback_info info) {
+  return entry<0>(env, info, "describeCuda",
+                  [&](Addon&, napi_value*) { return text(env, describe_cuda().c_str()); });
+}
+
+// setCuda(name, value): changes a setting of the CUDA engine; false if it has none of that name.
+napi_value set_cuda_entry(napi_env env, napi_callback_info info) {
+  return entry<2>(env, info, "setCuda", [&](Addon&, napi_value* args) {
+    char name[64];
+    size_t length;
+    if (napi_get_value_string_utf8(env, args[0], name, sizeof name, &length) != napi_ok) {
+      fail(ErrorCode::invalid_argument, "name must be a string");
+    }
+    napi_value result;
+    napi_get_boolean(env, set_cuda(name, as_integer(env, args[1], "value")), &result);
+    return result;
   });
 }
 
@@ -507,13 +685,14 @@ napi_value set_threads(napi_env env, napi_callback_info info) {
     if (count < 1 || count > 256) {
       fail(ErrorCode::invalid_argument, "count must be 1 to 256, not %lld", static_cast<long long>(count));
     }
-    Stream& stream = addon.environment.stream();
+    Stream& stream = addon.environment.lane(0).stream;
     // On the engine thread, between commands: kernels plan memory per thread and must not see the count
     // change.
     Command& command = stream.next();
     command.def = nullptr;
     command.argc = 0;
     command.always = 1;
+    command.waits = 0;
     command.args[0].integer = count;
     command.run = [](const Command& c) {
       cpu::set_thread_count(static_cast<int>(c.args[0].integer));
@@ -536,12 +715,11 @@ napi_value rnn_reserve_bytes(napi_env env, napi_callback_info info) {
       v[i] = as_integer(env, args[i], names[i]);
       if (v[i] < 0) fail(ErrorCode::invalid_argument, "%s must not be negative", names[i]);
     }
-    if (v[0] != static_cast<int64_t>(DeviceType::cpu))
-      fail(ErrorCode::invalid_argument, "device %lld has no recurrent layers", static_cast<long long>(v[0]));
     if (v[1] >= cpu::kRnnModes) fail(ErrorCode::invalid_argument, "mode must be 0 to 3");
     if (v[2] > static_cast<int64_t>(Dtype::f64)) fail(ErrorCode::dtype, "dtype must be float32 or float64");
-    const int64_t bytes =
-        cpu::rnn_reserve_bytes(static_cast<cpu::RnnMode>(v[1]), static_cast<Dtype>(v[2]), v[3], v[4], v[6]);
+    const int64_t bytes = v[0] > 0 ? cuda_rnn_reserve(v[0], v + 1, 6)
+                                   : cpu::rnn_reserve_bytes(static_cast<cpu::RnnMode>(v[1]),
+                                                            static_cast<Dtype>(v[2]), v[3], v[4], v[6]);
     if (bytes < 0) fail(ErrorCode::out_of_memory, "no memory is large enough for what this layer saves");
     return number(env, static_cast<double>(bytes));
   });
@@ -658,6 +836,11 @@ napi_value init(napi_env env, napi_value exports) {
   add_function(env, exports, "write", write, addon);
   add_function(env, exports, "read", read, addon);
   add_function(env, exports, "readSync", read_sync, addon);
+  add_function(env, exports, "transfer", transfer, addon);
+  add_function(env, exports, "synchronize", synchronize_entry, addon);
+  add_function(env, exports, "openDevice", open_device, addon);
+  add_function(env, exports, "describeCuda", describe_cuda_entry, addon);
+  add_function(env, exports, "setCuda", set_cuda_entry, addon);
   add_function(env, exports, "sequence", sequence, addon);
   add_function(env, exports, "memoryStats", memory_stats, addon);
   add_function(env, exports, "resetPeak", reset_peak, addon);

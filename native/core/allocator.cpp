@@ -85,9 +85,10 @@ void* CachingAllocator::allocate(int64_t bytes) {
   }
   if (!data) {
     fail(ErrorCode::out_of_memory,
-         "requested %lld bytes; %lld in use, %lld reserved by the process, limit %lld",
+         "requested %lld bytes; %lld in use, %lld reserved by the process, limit %lld%s",
          static_cast<long long>(bytes), static_cast<long long>(stats_.allocated),
-         static_cast<long long>(budget_.reserved.load()), static_cast<long long>(budget_.limit.load()));
+         static_cast<long long>(budget_.reserved.load()), static_cast<long long>(budget_.limit.load()),
+         source_.shortage().c_str());
   }
   stats_.allocated += size;
   stats_.blocks++;

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <string>
 #include <vector>
 
 namespace gt {
@@ -15,6 +16,8 @@ struct MemorySource {
   virtual ~MemorySource() = default;
   virtual void* reserve(int64_t bytes) = 0;  // null when there is none
   virtual void unreserve(void* data, int64_t bytes) = 0;
+  // More about why there is none, for the error.
+  virtual std::string shortage() const { return ""; }
 };
 
 // Bytes reserved from one device by all streams of the process, against a limit.

@@ -16,12 +16,14 @@ union Arg {
 
 constexpr int kMaxArgs = 28;
 
+// A command whose `def` is null is the stream's own and runs as it is; kernels run through the backend.
 struct Command {
   void (*run)(const Command&);
   const KernelDef* def;  // null for the stream's own commands
   uint64_t sequence;
   uint32_t argc;
-  uint32_t always;  // 1: runs even while the stream is failed
+  uint16_t always;  // 1: runs even while the stream is failed
+  uint16_t waits;   // 1: not before the std::atomic<bool> that args[0] points to is true
   Arg args[kMaxArgs];
 };
 static_assert(sizeof(Command) == 256);

@@ -4,8 +4,10 @@
 #include <cstring>
 #include <new>
 
+#include "core/device.h"
 #include "core/kernel.h"
 #include "core/stream.h"
+#include "core/transfer.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -15,6 +17,15 @@
 #endif
 
 namespace gt {
+
+void Backend::write(void* to, const void* from, int64_t bytes) {
+  std::memcpy(to, from, static_cast<size_t>(bytes));
+}
+
+void Backend::read(const Tensor& tensor, void* to, ReadDone done, void* context) {
+  copy_to_contiguous(tensor, to);
+  done(context, nullptr, 0);
+}
 
 namespace {
 
@@ -43,7 +54,12 @@ std::string shapes_of(const Command& command) {
 // ---- Stream
 // ----------------------------------------------------------------------------------------------------
 
-Stream::Stream(Engine& engine) : engine_(engine), ring_(new Command[kCapacity]) { engine.attach(this); }
+Stream::Stream(Engine& engine, std::unique_ptr<Backend> backend, uint64_t first)
+    : engine_(engine), backend_(std::move(backend)), ring_(new Command[kCapacity]), tail_(first) {
+  published_.store(first);
+  head_.store(first);
+  engine.attach(this);
+}
 
 Stream::~Stream() {
   close();
@@ -74,6 +90,11 @@ void Stream::wait_until(uint64_t executed) {
   waiting_.store(0);
 }
 
+void Stream::settle() {
+  wait_idle();
+  backend_->settle();
+}
+
 void Stream::close() {
   if (detached_.load()) return;
   closing_.store(true);
@@ -83,6 +104,7 @@ void Stream::close() {
     std::this_thread::sleep_for(std::chrono::microseconds(50));
     engine_.wake();
   }
+  backend_->settle();
 }
 
 uint64_t Stream::resume() {
@@ -90,10 +112,12 @@ uint64_t Stream::resume() {
   command.def = nullptr;
   command.argc = 1;
   command.always = 1;
+  command.waits = 0;
   command.args[0].pointer = this;
   command.run = [](const Command& c) {
     auto* stream = static_cast<Stream*>(c.args[0].pointer);
     delete stream->failure_.exchange(nullptr);
+    stream->backend_->resume();
   };
   return submit();
 }
@@ -102,16 +126,23 @@ bool Stream::execute_one() {
   const uint64_t head = head_.load(std::memory_order_relaxed);
   if (head == published_.load(std::memory_order_acquire)) return false;
   const Command& command = ring_[head % kCapacity];
+  // A transfer between devices whose bytes are still on their way; other streams go on meanwhile.
+  if (command.waits && !static_cast<std::atomic<bool>*>(command.args[0].pointer)->load()) return false;
   if (command.always || !failure_.load(std::memory_order_relaxed)) {
     ErrorCode code = ErrorCode::internal;
-    std::string message;
+    std::string message, kernel;
     bool failed = false;
     try {
-      command.run(command);
+      if (command.def) {
+        backend_->run(command);
+      } else {
+        command.run(command);
+      }
     } catch (const Error& error) {
       failed = true;
       code = error.code;
       message = error.message;
+      kernel = error.kernel;
     } catch (const std::bad_alloc&) {
       failed = true;
       code = ErrorCode::out_of_memory;
@@ -124,8 +155,8 @@ bool Stream::execute_one() {
       message = "an exception of unknown type";
     }
     if (failed && !failure_.load()) {
-      failure_.store(new Failure{code, message, command.def ? command.def->name : "", shapes_of(command),
-                                 command.sequence},
+      if (command.def) kernel = command.def->name;
+      failure_.store(new Failure{code, message, kernel, shapes_of(command), command.sequence},
                      std::memory_order_release);
     }
   }

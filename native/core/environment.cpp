@@ -3,8 +3,6 @@
 #include <cmath>
 #include <cstdlib>
 
-#include "cpu/device.h"
-
 namespace gt {
 
 namespace {
@@ -13,12 +11,41 @@ constexpr double kMaxId = 9007199254740992;  // 2^53
 constexpr int64_t kMaxExtent = int64_t{1} << 52;
 }  // namespace
 
-Environment::Environment()
-    : mailbox(new double[kMailbox]()),
-      allocator_(new CachingAllocator(cpu::engine().memory(), cpu::engine().budget())),
-      stream_(new Stream(cpu::engine())) {
-  allocator_->settle = [this] { stream_->wait_idle(); };
+// Sequence numbers of different lanes never meet: an error finds its call site by them.
+Lane::Lane(Device& of, int64_t index)
+    : device(of),
+      allocator(of.engine().memory(), of.engine().budget()),
+      stream(of.engine(), of.open_stream(), static_cast<uint64_t>(index) << 48) {
+  allocator.settle = [this] { stream.settle(); };
 }
+
+Lane::~Lane() {
+  close();
+  for (Retired& retired : retired_) delete retired.tensor;
+}
+
+void Lane::close() {
+  stream.close();
+  allocator.settle = [] {};  // nothing runs any more
+}
+
+void Lane::check_value(const Tensor& tensor) const {
+  const uint64_t written = tensor.storage->written;
+  for (const Window& window : windows_) {
+    if (written >= window.from && written < window.to) {
+      fail(ErrorCode::failed_value,
+           "the tensor holds no value: it was computed by or after an operation that failed");
+    }
+  }
+}
+
+void Lane::acknowledge(const Failure& failure) {
+  if (!windows_.empty() && failure.sequence < windows_.back().to) return;  // another await was told already
+  const uint64_t to = stream.resume();
+  windows_.push_back({failure.sequence, to});
+}
+
+Environment::Environment() : mailbox(new double[kMailbox]()) { open_lane(0); }
 
 Environment::~Environment() {
   close();
@@ -26,26 +53,33 @@ Environment::~Environment() {
     if (!slot.tensor) continue;
     if (--slot.tensor->storage->refs == 0) {
 #ifdef GT_EXACT_MEMORY
-      std::free(slot.tensor->storage->data);
+      if (slot.tensor->device == 0) std::free(slot.tensor->storage->data);
 #endif
       delete slot.tensor->storage;
     }
     delete slot.tensor;
   }
-  for (Retired& retired : retired_) delete retired.tensor;
   for (Tensor* tensor : spare_) delete tensor;
 }
 
-void Environment::close() {
-  stream_->close();
-  allocator_->settle = [] {};  // nothing runs any more
+Lane& Environment::open_lane(int64_t index) {
+  Device& opened = device(index);  // throws where there is none
+  lanes_[index] = std::make_unique<Lane>(opened, index);
+  if (index > 0) only_cpu_ = false;
+  return *lanes_[index];
 }
 
-Tensor* Environment::new_tensor() {
-  const uint64_t executed = stream_->executed();
-  while (!retired_.empty() && retired_.front().sequence <= executed) {
-    spare_.push_back(retired_.front().tensor);
-    retired_.pop_front();
+void Environment::close() {
+  for (auto& lane : lanes_) {
+    if (lane) lane->close();
+  }
+}
+
+Tensor* Environment::new_tensor(Lane& lane) {
+  const uint64_t executed = lane.stream.executed();
+  while (!lane.retired_.empty() && lane.retired_.front().sequence <= executed) {
+    spare_.push_back(lane.retired_.front().tensor);
+    lane.retired_.pop_front();
   }
   if (spare_.empty()) return new Tensor;
   Tensor* tensor = spare_.back();
@@ -89,7 +123,7 @@ Tensor* Environment::find(double id) const {
 void Environment::read_shape(Tensor& tensor, int64_t rank, bool strided, int64_t& extent) const {
   if (rank < 0 || rank > kMaxRank)
     fail(ErrorCode::shape, "rank %lld is not in 0 to 8", static_cast<long long>(rank));
-  tensor.rank = static_cast<int32_t>(rank);
+  tensor.rank = static_cast<int16_t>(rank);
   tensor.numel = 1;
   for (int64_t i = 0; i < rank; i++) {
     const double size = mailbox[i];
@@ -127,7 +161,8 @@ void Environment::read_shape(Tensor& tensor, int64_t rank, bool strided, int64_t
   }
 }
 
-double Environment::create(int64_t dtype, int64_t rank, bool strided) {
+double Environment::create(int64_t dtype, int64_t rank, bool strided, int64_t device) {
+  Lane& on = lane(device);
   if (dtype < 0 || dtype >= kDtypeCount) {
     fail(ErrorCode::dtype, "dtype number %lld is unknown", static_cast<long long>(dtype));
   }
@@ -135,18 +170,20 @@ double Environment::create(int64_t dtype, int64_t rank, bool strided) {
   int64_t extent = 0;
   read_shape(probe, rank, strided, extent);
   probe.dtype = static_cast<Dtype>(dtype);
+  probe.device = static_cast<int16_t>(device);
   const int64_t bytes = extent * static_cast<int64_t>(dtype_size(probe.dtype));
 #ifdef GT_EXACT_MEMORY
-  void* data = std::malloc(bytes ? static_cast<size_t>(bytes) : 1);
+  void* data =
+      device == 0 ? std::malloc(bytes ? static_cast<size_t>(bytes) : 1) : on.allocator.allocate(bytes);
 #else
-  void* data = allocator_->allocate(bytes);
+  void* data = on.allocator.allocate(bytes);
 #endif
   auto* storage = new Storage{data, bytes, 1, 0};
   probe.raw = data;
   probe.storage = storage;
-  Tensor* tensor = new_tensor();
+  Tensor* tensor = new_tensor(on);
   *tensor = probe;
-  external_delta_ += bytes;
+  if (device == 0) external_delta_ += bytes;
   return insert(tensor);
 }
 
@@ -156,6 +193,7 @@ double Environment::view(double id, int64_t rank, int64_t offset) {
   int64_t extent = 0;
   read_shape(probe, rank, true, extent);
   probe.dtype = base.dtype;
+  probe.device = base.device;
   const auto size = static_cast<int64_t>(dtype_size(base.dtype));
   const int64_t start = (static_cast<char*>(base.raw) - static_cast<char*>(base.storage->data)) / size;
   const int64_t available = base.storage->bytes / size;
@@ -167,7 +205,7 @@ double Environment::view(double id, int64_t rank, int64_t offset) {
   }
   probe.raw = static_cast<char*>(base.raw) + offset * size;
   probe.storage = base.storage;
-  Tensor* tensor = new_tensor();
+  Tensor* tensor = new_tensor(lane(base.device));
   *tensor = probe;
   tensor->storage->refs++;
   return insert(tensor);
@@ -183,34 +221,23 @@ bool Environment::release(double id) {
   if (slot.generation < (1u << 29)) free_slots_.push_back(index);  // a worn-out slot is not used again
   live_--;
   Storage* storage = tensor->storage;
+  Lane& on = lane(tensor->device);
   if (--storage->refs == 0) {
 #ifdef GT_EXACT_MEMORY
-    stream_->wait_idle();
-    std::free(storage->data);
+    if (tensor->device == 0) {
+      on.stream.wait_idle();
+      std::free(storage->data);
+    } else {
+      on.allocator.deallocate(storage->data, storage->bytes);
+    }
 #else
-    allocator_->deallocate(storage->data, storage->bytes);
+    on.allocator.deallocate(storage->data, storage->bytes);
 #endif
-    external_delta_ -= storage->bytes;
+    if (tensor->device == 0) external_delta_ -= storage->bytes;
     delete storage;
   }
-  retired_.push_back({tensor, stream_->enqueued()});
+  on.retired_.push_back({tensor, on.stream.enqueued()});
   return true;
-}
-
-void Environment::check_value(const Tensor& tensor) const {
-  const uint64_t written = tensor.storage->written;
-  for (const Window& window : windows_) {
-    if (written >= window.from && written < window.to) {
-      fail(ErrorCode::failed_value,
-           "the tensor holds no value: it was computed by or after an operation that failed");
-    }
-  }
-}
-
-void Environment::acknowledge(const Failure& failure) {
-  if (!windows_.empty() && failure.sequence < windows_.back().to) return;  // another await was told already
-  const uint64_t to = stream_->resume();
-  windows_.push_back({failure.sequence, to});
 }
 
 int64_t Environment::take_external_delta() {

@@ -1,6 +1,6 @@
 // Everything that one JavaScript environment (the main thread or a worker) owns: the table of its tensors,
-// and a stream and an allocator per device. No state is shared between environments but the engines
-// themselves.
+// and a lane, which is a stream and an allocator, per device. No state is shared between environments but the
+// engines themselves.
 #pragma once
 #include <cstdint>
 #include <deque>
@@ -8,11 +8,42 @@
 #include <vector>
 
 #include "core/allocator.h"
+#include "core/device.h"
 #include "core/kernel.h"
 #include "core/stream.h"
 #include "core/tensor.h"
 
 namespace gt {
+
+// A device as one environment uses it.
+class Lane {
+ public:
+  Lane(Device& of, int64_t index);
+  ~Lane();
+
+  // Refuses tensors that a failure left without a value; see Note [Failure].
+  void check_value(const Tensor& tensor) const;
+  // Call when a failure reaches JavaScript: lets the stream go on and remembers which tensors got no value.
+  void acknowledge(const Failure& failure);
+  // Stops the stream; whatever was enqueued and not begun is dropped. Safe to call twice.
+  void close();
+
+  Device& device;
+  CachingAllocator allocator;
+  Stream stream;
+
+ private:
+  friend class Environment;
+  struct Retired {
+    Tensor* tensor;
+    uint64_t sequence;
+  };
+  struct Window {
+    uint64_t from, to;
+  };
+  std::deque<Retired> retired_;  // released, but commands that name them may still be in the ring
+  std::vector<Window> windows_;
+};
 
 class Environment {
  public:
@@ -20,7 +51,7 @@ class Environment {
   ~Environment();
   Environment(const Environment&) = delete;
 
-  // Stops the stream; whatever was enqueued and not begun is dropped. Safe to call twice.
+  // Closes every lane. Safe to call twice.
   void close();
 
   // Shapes and strides travel through this array instead of as JavaScript arrays: a write to it costs a
@@ -30,20 +61,20 @@ class Environment {
   std::shared_ptr<double[]> mailbox;
 
   // Tensors. Ids are slot + generation * 2^24: a stale id names no tensor, however often its slot was reused.
-  double create(int64_t dtype, int64_t rank, bool strided);
+  double create(int64_t dtype, int64_t rank, bool strided, int64_t device);
   double view(double id, int64_t rank, int64_t offset);
   bool release(double id);        // false if the id names no living tensor
   Tensor* find(double id) const;  // throws disposed
   Tensor* find_or_null(double id) const;
   int64_t live_tensors() const { return live_; }
 
-  // Refuses tensors that a failure left without a value; see Note [Failure].
-  void check_value(const Tensor& tensor) const;
-  // Call when a failure reaches JavaScript: lets the stream go on and remembers which tensors got no value.
-  void acknowledge(const Failure& failure);
+  // The lane of a device, made on first use; throws if there is no such device.
+  Lane& lane(int64_t device) {
+    if (device >= 0 && device < kMaxDevices && lanes_[device]) return *lanes_[device];
+    return open_lane(device);
+  }
 
-  Stream& stream() { return *stream_; }
-  CachingAllocator& allocator() { return *allocator_; }
+  bool only_cpu() const { return only_cpu_; }
 
   // Bytes of tensors made since the last call, for the garbage collector's books.
   int64_t take_external_delta();
@@ -53,24 +84,16 @@ class Environment {
     Tensor* tensor = nullptr;
     uint32_t generation = 0;
   };
-  struct Retired {
-    Tensor* tensor;
-    uint64_t sequence;
-  };
-  struct Window {
-    uint64_t from, to;
-  };
+  Lane& open_lane(int64_t device);
   double insert(Tensor* tensor);
-  Tensor* new_tensor();
+  Tensor* new_tensor(Lane& lane);
   void read_shape(Tensor& tensor, int64_t rank, bool strided, int64_t& extent) const;
 
-  std::unique_ptr<CachingAllocator> allocator_;
-  std::unique_ptr<Stream> stream_;
+  std::unique_ptr<Lane> lanes_[kMaxDevices];
   std::vector<Slot> slots_;
   std::vector<uint32_t> free_slots_;
-  std::deque<Retired> retired_;  // released, but commands that name them may still be in the ring
   std::vector<Tensor*> spare_;
-  std::vector<Window> windows_;
+  bool only_cpu_ = true;
   int64_t live_ = 0;
   int64_t external_delta_ = 0;
 };

@@ -19,6 +19,8 @@ const char* error_code_name(ErrorCode code) {
       return "GT_OUT_OF_MEMORY";
     case ErrorCode::disposed:
       return "GT_DISPOSED";
+    case ErrorCode::device:
+      return "GT_DEVICE";
     case ErrorCode::failed_value:
       return "GT_FAILED_VALUE";
     case ErrorCode::internal:

@@ -14,6 +14,7 @@ enum class ErrorCode : int32_t {
   index_out_of_range,  // an index tensor holds a value outside of its range
   out_of_memory,
   disposed,      // an id that names no living tensor
+  device,        // a device is absent, or lost for good
   failed_value,  // the tensor was computed by, or after, an operation that failed
   internal,      // a library or an invariant of ours failed
 };
@@ -26,6 +27,7 @@ struct Error : std::exception {
   const char* what() const noexcept override { return message.c_str(); }
   ErrorCode code;
   std::string message;
+  std::string kernel;  // what failed, where that is not the command that threw
 };
 
 // printf-style; out of line so that kernels compiled for one instruction set share no inline string code.

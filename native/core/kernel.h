@@ -124,7 +124,8 @@ struct KernelTraits<Function> {
       &gt_def_##name;                                                                                 \
   static void name params
 
-// Every kernel name with the best definition for this machine, in alphabetical order. Built once per process.
+// Every kernel name with the best definition for this machine, in alphabetical order. Built once per process;
+// the definitions of a GPU are added when its library is loaded.
 struct KernelEntry {
   const char* name;
   const KernelDef* defs[kDeviceTypes];

@@ -1,4 +1,4 @@
-// Collects the kernel records of this binary (and, later, of device libraries) by name.
+// Collects the kernel records of this binary and of the CUDA library by name.
 #include <algorithm>
 #include <cstring>
 #include <vector>
@@ -13,9 +13,11 @@ extern const gt::KernelDef* __stop_gt_kernels[] __attribute__((visibility("hidde
 
 namespace gt {
 
-KernelList kernels() {
-  // Never destroyed: environments of other threads may still look at it while the process exits.
-  static const std::vector<KernelEntry>& list = *[] {
+namespace {
+
+// Never destroyed: environments of other threads may still look at it while the process exits.
+std::vector<KernelEntry>& entries_of_all() {
+  static std::vector<KernelEntry>& list = *[] {
     auto* entries = new std::vector<KernelEntry>;
     const int isa = cpu::isa_level();
     for (const KernelDef** at = __start_gt_kernels; at != __stop_gt_kernels; at++) {
@@ -34,7 +36,28 @@ KernelList kernels() {
               [](const KernelEntry& a, const KernelEntry& b) { return std::strcmp(a.name, b.name) < 0; });
     return entries;
   }();
+  return list;
+}
+
+}  // namespace
+
+KernelList kernels() {
+  const std::vector<KernelEntry>& list = entries_of_all();
   return {list.data(), static_cast<int>(list.size())};
+}
+
+// A kernel that only a GPU has is left out: JavaScript could not call it. One whose parameters differ is too;
+// test/native/kernels.test.ts finds those.
+void attach_kernels(const KernelDef* const* begin, const KernelDef* const* end) {
+  for (const KernelDef* const* at = begin; at != end; at++) {
+    for (KernelEntry& entry : entries_of_all()) {
+      const KernelDef* cpu = entry.defs[static_cast<int>(DeviceType::cpu)];
+      if (std::strcmp(entry.name, (*at)->name) == 0 && cpu->argc == (*at)->argc &&
+          std::equal(cpu->kinds, cpu->kinds + cpu->argc, (*at)->kinds)) {
+        entry.defs[static_cast<int>(DeviceType::cuda)] = *at;
+      }
+    }
+  }
 }
 
 }  // namespace gt

@@ -1,4 +1,5 @@
-// A stream: the ring of commands from one JavaScript thread to the engine thread of one device.
+// A stream: the ring of commands from one JavaScript thread to the engine thread of one device, which runs
+// them through a backend.
 //
 // Note [Failure]. When a command throws, the stream is failed: the commands after it are skipped until the
 // failure has been told to JavaScript, which then enqueues a resume marker. So an optimizer update that
@@ -14,6 +15,7 @@
 
 namespace gt {
 
+class Backend;
 class Engine;
 
 struct Failure {
@@ -28,7 +30,8 @@ class Stream {
  public:
   static constexpr uint64_t kCapacity = 8192;
 
-  explicit Stream(Engine& engine);
+  // Commands are numbered from `first` + 1 on, a multiple of the capacity.
+  Stream(Engine& engine, std::unique_ptr<Backend> backend, uint64_t first = 0);
   ~Stream();
   Stream(const Stream&) = delete;
 
@@ -37,11 +40,14 @@ class Stream {
     if (tail_ - head_.load(std::memory_order_acquire) >= kCapacity) wait_for_space();
     return ring_[tail_ % kCapacity];
   }
-  uint64_t submit();  // the sequence number of the command, counting from 1
+  uint64_t submit();  // the sequence number of the command
   uint64_t enqueued() const { return tail_; }
   uint64_t executed() const { return head_.load(std::memory_order_acquire); }
   bool idle() const { return executed() == tail_; }
+  // Blocks until the engine has launched everything, and with settle() until all of it is over.
   void wait_idle() { wait_until(tail_); }
+  void settle();
+  Backend& backend() { return *backend_; }
   // Blocks until no command of this stream runs or ever will; those not yet begun are dropped.
   void close();
   const Failure* failure() const { return failure_.load(std::memory_order_acquire); }
@@ -56,6 +62,7 @@ class Stream {
   bool execute_one();  // engine thread
 
   Engine& engine_;
+  std::unique_ptr<Backend> backend_;
   std::unique_ptr<Command[]> ring_;
   uint64_t tail_ = 0;  // JavaScript thread's own copy
   alignas(64) std::atomic<uint64_t> published_{0};

@@ -20,7 +20,8 @@ struct Storage {
 struct Tensor {
   void* raw = nullptr;  // the first element: storage start plus offset
   Dtype dtype = Dtype::f32;
-  int32_t rank = 0;
+  int16_t rank = 0;
+  int16_t device = 0;  // 0 is the CPU, 1 + i is cuda:i
   int64_t numel = 1;
   int64_t shape[kMaxRank] = {};
   int64_t strides[kMaxRank] = {};  // in elements, never negative

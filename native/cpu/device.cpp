@@ -136,6 +136,17 @@ Engine& engine() {
   return instance;
 }
 
+Device& device() {
+  struct Cpu final : Device {
+    DeviceType type() const override { return DeviceType::cpu; }
+    const char* name() const override { return "cpu"; }
+    Engine& engine() override { return cpu::engine(); }
+    std::unique_ptr<Backend> open_stream() override { return std::make_unique<Backend>(); }
+  };
+  static Cpu& instance = *new Cpu;
+  return instance;
+}
+
 void* scratch(int64_t bytes, int buffer) {
   static void* memories[2];
   static int64_t capacities[2];

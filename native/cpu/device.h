@@ -2,10 +2,11 @@
 #pragma once
 #include <cstdint>
 
-#include "core/engine.h"
+#include "core/device.h"
 
 namespace gt::cpu {
 
+Device& device();
 Engine& engine();
 
 // Threads that kernels use. Set from JavaScript, read on the engine thread at the next command.

@@ -35,7 +35,7 @@ void enqueue(gt::Stream& stream, Log& log, int64_t value, bool fails = false) {
 }  // namespace
 
 TEST(stream_executes_in_order_past_its_capacity) {
-  gt::Stream stream(gt::cpu::engine());
+  gt::Stream stream(gt::cpu::engine(), std::make_unique<gt::Backend>());
   Log log;
   const int64_t count = 3 * static_cast<int64_t>(gt::Stream::kCapacity) + 17;
   for (int64_t i = 0; i < count; i++) enqueue(stream, log, i);
@@ -47,7 +47,7 @@ TEST(stream_executes_in_order_past_its_capacity) {
 }
 
 TEST(stream_skips_what_follows_a_failure_until_it_is_resumed) {
-  gt::Stream stream(gt::cpu::engine());
+  gt::Stream stream(gt::cpu::engine(), std::make_unique<gt::Backend>());
   Log log;
   enqueue(stream, log, 1);
   enqueue(stream, log, 2, true);
@@ -70,7 +70,7 @@ TEST(stream_skips_what_follows_a_failure_until_it_is_resumed) {
 TEST(stream_closes_with_work_still_enqueued) {
   for (int round = 0; round < 50; round++) {
     Log log;
-    gt::Stream stream(gt::cpu::engine());
+    gt::Stream stream(gt::cpu::engine(), std::make_unique<gt::Backend>());
     for (int64_t i = 0; i < 2000; i++) enqueue(stream, log, i);
     stream.close();
     const size_t executed = log.values.size();
@@ -85,7 +85,7 @@ TEST(streams_of_several_threads_share_the_engine) {
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; t++) {
     threads.emplace_back([&wrong] {
-      gt::Stream stream(gt::cpu::engine());
+      gt::Stream stream(gt::cpu::engine(), std::make_unique<gt::Backend>());
       Log log;
       for (int64_t i = 0; i < 5000; i++) enqueue(stream, log, i);
       stream.wait_idle();

@@ -27,7 +27,7 @@ function makeId() {
     native.mailbox[8 + i] = random() < 0.15 ? 0 : stride;
     stride *= native.mailbox[i] || 1;
   }
-  const id = native.create(random() < 0.6 ? 0 : Math.floor(random() * 6), rank, strided);
+  const id = native.create(random() < 0.6 ? 0 : Math.floor(random() * 6), rank, strided, 0);
   native.kernels.fill(id, pick([0, 1, 2, -1, NaN, 1e30]));
   return id;
 }

@@ -1,0 +1,58 @@
+// What the core asks of a device. The CPU is one (cpu/device.cpp); every GPU is another
+// (core/cuda_device.cpp).
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "core/command.h"
+#include "core/engine.h"
+#include "core/error.h"
+#include "core/kernel.h"
+#include "core/tensor.h"
+
+namespace gt {
+
+// Told when a read has ended: with null, or with what went wrong. Any thread.
+using ReadDone = void (*)(void* context, const Error* error, uint64_t sequence);
+
+// What one stream does on its device. On the engine thread, but for settle(). This base is the CPU's, where a
+// command is over when it returns.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual void run(const Command& command) { command.run(command); }
+  // `from` may change as soon as this returns.
+  virtual void write(void* to, const void* from, int64_t bytes);
+  // The elements of a tensor in row-major order. A device other than the CPU reads contiguous tensors only.
+  virtual void read(const Tensor& tensor, void* to, ReadDone done, void* context);
+  // Reports what failed on the device itself so far, as read() would.
+  virtual void check(ReadDone done, void* context) { done(context, nullptr, 0); }
+  // JavaScript thread. Waits until everything that the engine has launched is over.
+  virtual void settle() {}
+  // A failure was told: forget it.
+  virtual void resume() {}
+};
+
+class Device {
+ public:
+  virtual ~Device() = default;
+  virtual DeviceType type() const = 0;
+  virtual const char* name() const = 0;  // "cpu", "cuda:0"
+  virtual Engine& engine() = 0;
+  virtual std::unique_ptr<Backend> open_stream() = 0;
+};
+
+// Device 0 is the CPU, 1 + i is cuda:i. The first call for a GPU loads the CUDA library; throws with a
+// sentence that says why there is none.
+constexpr int kMaxDevices = 17;
+Device& device(int64_t index);
+
+// As JSON: what the CUDA library found on this machine, or why it could not be loaded.
+std::string describe_cuda();
+// False if there is no CUDA library or it has no setting of that name.
+bool set_cuda(const char* name, int64_t value);
+// What a recurrent layer saves for its gradient on that GPU, in bytes.
+int64_t cuda_rnn_reserve(int64_t device, const int64_t* sizes, int count);
+
+}  // namespace gt
