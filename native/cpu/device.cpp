@@ -155,10 +155,13 @@ void* scratch(int64_t bytes, int buffer) {
   if (bytes > capacity) {
     std::free(memory);
     capacity = 0;
-    const int64_t size = (bytes + 4095) / 4096 * 4096;
-    memory = std::aligned_alloc(4096, static_cast<size_t>(size));
+    // Large buffers are worth huge pages, as tensors are.
+    const int64_t page = bytes < Pages::kHuge ? 4096 : Pages::kHuge;
+    const int64_t size = (bytes + page - 1) / page * page;
+    memory = std::aligned_alloc(static_cast<size_t>(page), static_cast<size_t>(size));
     if (!memory)
       fail(ErrorCode::out_of_memory, "requested %lld bytes of scratch memory", static_cast<long long>(size));
+    if (page == Pages::kHuge) madvise(memory, static_cast<size_t>(size), MADV_HUGEPAGE);
     capacity = size;
   }
   return memory;

@@ -62,6 +62,9 @@ void check_reserve(const char* op, const Tensor& reserve, const Rnn& p, const Te
   check_dtype(op, "reserve", reserve, Dtype::u8);
   check_contiguous(op, "reserve", reserve);
   check_numel(op, "reserve", reserve, rnn_reserve_bytes(p.mode, x.dtype, p.T, p.N, p.H));
+  // Bytes of a view can start anywhere.
+  const auto address = reinterpret_cast<uintptr_t>(reserve.raw);
+  require(op, address % dtype_size(x.dtype) == 0, "reserve is not aligned");
 }
 
 // A product without oneDNN.
@@ -340,8 +343,9 @@ void backward(const char* op, const Rnn& p, const Backward<T>& t) {
       }
     }
     if (t.db_ih) add_rows(rows, p.W, d_block, t.db_ih);
-    if (t.db_hh) add_rows(rows, p.W, du_block, t.db_hh);
+    if (t.db_hh && (gru || !t.db_ih)) add_rows(rows, p.W, du_block, t.db_hh);
   }
+  if (t.db_hh && t.db_ih && !gru) copy(t.db_hh, t.db_ih, p.W);
   if (t.dw_hh && !begun_hh) clear(t.dw_hh, p.W * p.H);
   if (t.dc0) copy(t.dc0, carried, units);
   if (t.dh0) {
