@@ -1,5 +1,7 @@
 // Which devices the op suite runs on. An absent one shows as skipped, with the reason; one that
 // GRADTAPE_TEST_DEVICES names must be there.
+
+import { describeCuda } from "../../lib/device.js";
 import type { Device } from "../../lib/index.js";
 
 export interface TestDevice {
@@ -9,14 +11,19 @@ export interface TestDevice {
 }
 
 export function testDevices(): TestDevice[] {
-  const required = (process.env.GRADTAPE_TEST_DEVICES ?? "cpu").split(",");
+  const required = process.env.GRADTAPE_TEST_DEVICES?.split(",");
+  const { reason } = describeCuda();
   const devices: TestDevice[] = [
     { name: "cpu", device: "cpu" },
-    { name: "cuda", device: null, reason: "this build has no CUDA engine" },
+    reason === undefined
+      ? { name: "cuda", device: "cuda:0" }
+      : { name: "cuda", device: null, reason: reason.replace(/ \(.*\)$/, "") },
   ];
   for (const { name, device, reason } of devices) {
-    if (device === null && required.includes(name))
+    if (device === null && required?.includes(name))
       throw new Error(`GRADTAPE_TEST_DEVICES asks for ${name}: ${reason}`);
   }
-  return devices;
+  return required
+    ? devices.filter(({ name, device }) => device === null || required.includes(name))
+    : devices;
 }

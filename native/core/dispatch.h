@@ -1,0 +1,62 @@
+// From the dtype of a tensor to the C++ type of its elements.
+#pragma once
+#include "core/check.h"
+#include "core/tensor.h"
+
+namespace gt {
+
+namespace {
+
+// Calls body with a null pointer of the C++ type of a dtype: dispatch(x.dtype, [&]<class T>(T*) { … }).
+template <class Body>
+inline void dispatch_all(Dtype dtype, const Body& body) {
+  switch (dtype) {
+    case Dtype::f32:
+      return body(static_cast<float*>(nullptr));
+    case Dtype::f64:
+      return body(static_cast<double*>(nullptr));
+    case Dtype::i32:
+      return body(static_cast<int32_t*>(nullptr));
+    case Dtype::i64:
+      return body(static_cast<int64_t*>(nullptr));
+    case Dtype::u8:
+      return body(static_cast<uint8_t*>(nullptr));
+    case Dtype::boolean:
+      return body(static_cast<bool*>(nullptr));
+  }
+}
+
+// The same without bool.
+template <class Body>
+inline void dispatch_numeric(const char* op, const Tensor& t, const Body& body) {
+  switch (t.dtype) {
+    case Dtype::f32:
+      return body(static_cast<float*>(nullptr));
+    case Dtype::f64:
+      return body(static_cast<double*>(nullptr));
+    case Dtype::i32:
+      return body(static_cast<int32_t*>(nullptr));
+    case Dtype::i64:
+      return body(static_cast<int64_t*>(nullptr));
+    case Dtype::u8:
+      return body(static_cast<uint8_t*>(nullptr));
+    default:
+      unsupported_dtype(op, t);
+  }
+}
+
+template <class Body>
+inline void dispatch_float(const char* op, const Tensor& t, const Body& body) {
+  switch (t.dtype) {
+    case Dtype::f32:
+      return body(static_cast<float*>(nullptr));
+    case Dtype::f64:
+      return body(static_cast<double*>(nullptr));
+    default:
+      unsupported_dtype(op, t);
+  }
+}
+
+}  // namespace
+
+}  // namespace gt

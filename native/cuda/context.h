@@ -1,0 +1,100 @@
+// What kernels of this engine need to know about where they run: the GPU, its stream, scratch memory, and
+// where device code reports a failure. Set for the engine thread while it runs a command.
+#pragma once
+#include <cstdint>
+
+#include "core/cuda_api.h"
+#include "core/error.h"
+#include "cuda/runtime.h"
+
+namespace gt::cuda {
+
+// Written by device code, one per stream, in device memory. The first failure wins.
+//
+// Note [Failures on the device]. An index out of range is seen by a kernel while it runs. It notes that here,
+// reads or writes nothing for it, and goes on; so does everything behind it. Optimizers and other updates in
+// place look here first and leave their tensors alone. A read brings the note to the host, where it becomes
+// the error of that await; see CudaStream in stream.h.
+struct Fault {
+  unsigned int set;
+  int32_t code;  // an ErrorCode
+  uint64_t sequence;
+  int64_t value, limit;
+  const char* kernel;  // host memory, here and below: only the host looks
+  const char* format;  // the message, for value and limit
+};
+
+// One GPU.
+struct Gpu {
+  int index;
+  cudaStream_t compute, copy;
+  int multiprocessors;
+  int compute_capability;  // 90 for 9.0
+  char name[128];
+};
+
+// The GPU with that number, opened on first use; throws gt::Error.
+Gpu& gpu(int index);
+// How many there are; throws with the reason if none can be used.
+int gpu_count();
+// The version of the driver, as 13000 for 13.0; 0 without a driver.
+int driver_version();
+
+struct Context {
+  Gpu* gpu = nullptr;
+  Fault* fault = nullptr;
+  uint64_t sequence = 0;
+  const char* kernel = "";
+};
+
+// Of the command that runs on this thread.
+const Context& context();
+inline cudaStream_t stream() { return context().gpu->compute; }
+
+struct Scope {
+  explicit Scope(const Context& context);
+  ~Scope();
+};
+
+// Device memory of at least this size, for one use: the next call with the same buffer number may give the
+// same memory, which is fine because one stream executes everything in order.
+constexpr int kScratchBuffers = 4;
+void* scratch(int64_t bytes, int buffer = 0);
+
+// Throws the gt::Error for a failed call of the runtime; `what` names the call.
+void check(cudaError_t status, const char* what);
+
+// What device code needs to report that a value in a tensor is wrong; passed by value.
+struct Reporter {
+  Fault* fault;
+  uint64_t sequence;
+  const char* kernel;
+  const char* format;
+  ErrorCode code;
+
+  GT_DEV void operator()(int64_t value, int64_t limit) const {
+#ifdef __CUDA_ARCH__
+    const unsigned int before = atomicCAS(&fault->set, 0u, 1u);
+#else
+    const unsigned int before = fault->set;
+    fault->set = 1;
+#endif
+    if (before != 0) return;
+    fault->code = static_cast<int32_t>(code);
+    fault->sequence = sequence;
+    fault->value = value;
+    fault->limit = limit;
+    fault->kernel = kernel;
+    fault->format = format;
+  }
+};
+// `format` may print two values of %lld.
+inline Reporter reporter(const char* format = "index %lld is out of range (size %lld)",
+                         ErrorCode code = ErrorCode::index_out_of_range) {
+  return {context().fault, context().sequence, context().kernel, format, code};
+}
+
+// Whether an earlier kernel failed; for updates in place.
+GT_DEV bool failed(const Fault* fault) { return *const_cast<const volatile unsigned int*>(&fault->set) != 0; }
+
+}  // namespace gt::cuda

@@ -1,0 +1,186 @@
+// Elementwise operations over broadcast operands. Dense operands are walked as one line; others by an index
+// that is taken apart with the shape, on the device.
+#pragma once
+#include "core/broadcast.h"
+#include "core/dispatch.h"
+#include "core/kernel.h"
+#include "cuda/launch.h"
+#include "shared/convert.h"
+
+namespace gt::cuda {
+
+namespace {
+
+// What device code needs of an Iterator: 32-bit arithmetic where the sizes allow it, which is much faster.
+template <int N, class Index>
+struct Walk {
+  int rank;
+  Index shape[kMaxRank];
+  Index strides[N][kMaxRank];
+
+  explicit Walk(const Iterator<N>& it) : rank(it.rank) {
+    for (int d = 0; d < rank; d++) {
+      shape[d] = static_cast<Index>(it.shape[d]);
+      for (int n = 0; n < N; n++) strides[n][d] = static_cast<Index>(it.strides[n][d]);
+    }
+  }
+  // Where element i of the walk lies in every operand.
+  GT_DEV void locate(Index i, Index (&offsets)[N]) const {
+    for (int n = 0; n < N; n++) offsets[n] = 0;
+    for (int d = rank - 1; d >= 0; d--) {
+      const Index at = i % shape[d];
+      i /= shape[d];
+      for (int n = 0; n < N; n++) offsets[n] += at * strides[n][d];
+    }
+  }
+};
+
+template <int N>
+inline bool is_dense(const Iterator<N>& it) {
+  if (it.rank != 1) return false;
+  for (int n = 0; n < N; n++) {
+    if (it.strides[n][0] != 1) return false;
+  }
+  return true;
+}
+
+template <int N>
+inline bool fits_32_bits(const Iterator<N>& it) {
+  constexpr int64_t kMost = INT64_C(1) << 31;
+  if (it.numel >= kMost) return false;
+  for (int n = 0; n < N; n++) {
+    int64_t reach = 0;
+    for (int d = 0; d < it.rank; d++) reach += (it.shape[d] - 1) * it.strides[n][d];
+    if (reach >= kMost) return false;
+  }
+  return true;
+}
+
+// y = f(x…) for one element, found by its number in the walk.
+template <class F, class Index, class Y, class... X>
+struct Strided {
+  static constexpr int N = 1 + sizeof...(X);
+  F f;
+  Walk<N, Index> walk;
+  Y* y;
+  const void* x[sizeof...(X) + 1];
+
+  template <size_t... K>
+  GT_DEV void apply(const Index (&at)[N], std::index_sequence<K...>) const {
+    y[at[0]] = static_cast<Y>(f(static_cast<const X*>(x[K])[at[K + 1]]...));
+  }
+  GT_DEV void operator()(int64_t i) const {
+    Index at[N];
+    walk.locate(static_cast<Index>(i), at);
+    apply(at, std::index_sequence_for<X...>{});
+  }
+};
+
+// The same where all operands lie side by side.
+template <class F, class Y, class... X>
+struct Dense {
+  F f;
+  Y* y;
+  const void* x[sizeof...(X) + 1];
+
+  template <size_t... K>
+  GT_DEV void apply(int64_t i, std::index_sequence<K...>) const {
+    y[i] = static_cast<Y>(f(static_cast<const X*>(x[K])[i]...));
+  }
+  GT_DEV void operator()(int64_t i) const { apply(i, std::index_sequence_for<X...>{}); }
+};
+
+// y = f(x…) with broadcasting; Y and X are the types of the elements.
+template <class Y, class... X, class F, class... Operands>
+inline void map(const char* op, const F& f, const Tensor& y, const Operands&... x) {
+  static_assert(sizeof...(X) == sizeof...(Operands));
+  const Tensor* const operands[] = {&y, &x...};
+  constexpr int N = 1 + sizeof...(X);
+  const Iterator<N> it = make_iterator(op, operands);
+  if (is_dense(it)) {
+    each(it.numel, Dense<F, Y, X...>{f, y.data<Y>(), {x.raw..., nullptr}});
+  } else if (fits_32_bits(it)) {
+    each(it.numel, Strided<F, uint32_t, Y, X...>{f, Walk<N, uint32_t>(it), y.data<Y>(), {x.raw..., nullptr}});
+  } else {
+    each(it.numel, Strided<F, uint64_t, Y, X...>{f, Walk<N, uint64_t>(it), y.data<Y>(), {x.raw..., nullptr}});
+  }
+}
+
+// y = F<T>(x…), with T the dtype of every operand; `params` go into the functor.
+template <template <class> class F, class T, class... Params>
+inline void unary_as(const char* name, const Tensor& x, const Tensor& y, Params... params) {
+  check_dtype(name, "y", y, x.dtype);
+  map<T, T>(name, F<T>{static_cast<T>(params)...}, y, x);
+}
+
+template <template <class> class F, class... Params>
+inline void unary_float(const char* name, const Tensor& x, const Tensor& y, Params... params) {
+  dispatch_float(name, x, [&]<class T>(T*) { unary_as<F, T>(name, x, y, params...); });
+}
+
+template <template <class> class F, class... Params>
+inline void unary_numeric(const char* name, const Tensor& x, const Tensor& y, Params... params) {
+  dispatch_numeric(name, x, [&]<class T>(T*) { unary_as<F, T>(name, x, y, params...); });
+}
+
+template <template <class> class F, class T, class... Params>
+inline void binary_as(const char* name, const Tensor& a, const Tensor& b, const Tensor& y, Params... params) {
+  check_dtype(name, "a", a, y.dtype);
+  check_dtype(name, "b", b, y.dtype);
+  map<T, T, T>(name, F<T>{static_cast<T>(params)...}, y, a, b);
+}
+
+template <template <class> class F, class... Params>
+inline void binary_float(const char* name, const Tensor& a, const Tensor& b, const Tensor& y,
+                         Params... params) {
+  dispatch_float(name, y, [&]<class T>(T*) { binary_as<F, T>(name, a, b, y, params...); });
+}
+
+template <template <class> class F, class... Params>
+inline void binary_numeric(const char* name, const Tensor& a, const Tensor& b, const Tensor& y,
+                           Params... params) {
+  dispatch_numeric(name, y, [&]<class T>(T*) { binary_as<F, T>(name, a, b, y, params...); });
+}
+
+template <template <class> class F, class... Params>
+inline void binary_all(const char* name, const Tensor& a, const Tensor& b, const Tensor& y,
+                       Params... params) {
+  dispatch_all(y.dtype, [&]<class T>(T*) { binary_as<F, T>(name, a, b, y, params...); });
+}
+
+// f with a number in the place of its second operand, or of its first if reversed.
+template <class F, class T>
+struct WithScalar {
+  F f;
+  T value;
+  bool reversed;
+  GT_DEV auto operator()(T x) const { return reversed ? f(value, x) : f(x, value); }
+};
+
+template <template <class> class F, class T>
+inline void scalar_as(const char* name, const Tensor& x, double value, bool reversed, const Tensor& y) {
+  check_dtype(name, "x", x, y.dtype);
+  map<T, T>(name, WithScalar<F<T>, T>{F<T>(), convert<T>(value), reversed}, y, x);
+}
+
+template <template <class> class F>
+inline void binary_float_scalar(const char* name, const Tensor& x, double value, bool reversed,
+                                const Tensor& y) {
+  dispatch_float(name, y, [&]<class T>(T*) { scalar_as<F, T>(name, x, value, reversed, y); });
+}
+
+template <template <class> class F>
+inline void binary_numeric_scalar(const char* name, const Tensor& x, double value, bool reversed,
+                                  const Tensor& y) {
+  dispatch_numeric(name, y, [&]<class T>(T*) { scalar_as<F, T>(name, x, value, reversed, y); });
+}
+
+template <template <class> class F>
+inline void binary_all_scalar(const char* name, const Tensor& x, double value, bool reversed,
+                              const Tensor& y) {
+  dispatch_all(y.dtype, [&]<class T>(T*) { scalar_as<F, T>(name, x, value, reversed, y); });
+}
+
+}  // namespace
+
+}  // namespace gt::cuda

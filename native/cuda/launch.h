@@ -1,0 +1,100 @@
+// How device code is started: each() runs a body per element, blocks() one per block of threads that work
+// together. Both enqueue on the stream of the running command. See Note [Emulation].
+#pragma once
+#include <algorithm>
+
+#include "cuda/context.h"
+
+namespace gt::cuda {
+
+// Inside blocks(): which block this is, and what its threads do together. All threads must take part.
+struct Block {
+  int64_t index;
+#ifdef GT_EMULATE
+  static constexpr int thread = 0, threads = 1;
+  void sync() const {}
+#else
+  int thread, threads;
+  GT_DEV void sync() const { __syncthreads(); }
+#endif
+
+  // Joins one value per thread with an associative `join`, always in the same order; every thread gets the
+  // result.
+  template <class T, class Join>
+  GT_DEV T reduce(T value, const Join& join) const {
+#ifndef GT_EMULATE
+    __shared__ alignas(16) unsigned char memory[1024 * sizeof(T)];
+    T* const shared = reinterpret_cast<T*>(memory);
+    __syncthreads();
+    shared[thread] = value;
+    __syncthreads();
+    for (int half = threads / 2; half > 0; half /= 2) {
+      if (thread < half) shared[thread] = join(shared[thread], shared[thread + half]);
+      __syncthreads();
+    }
+    value = shared[0];
+#endif
+    return value;
+  }
+  template <class T>
+  GT_DEV T sum(T value) const {
+    return reduce(value, [](const T& a, const T& b) { return a + b; });
+  }
+};
+
+#ifdef GT_EMULATE
+
+template <class Body>
+inline void each(int64_t count, Body body) {
+  for (int64_t i = 0; i < count; i++) body(i);
+}
+template <class Body>
+inline void blocks(int64_t count, int, Body body) {
+  for (int64_t i = 0; i < count; i++) body(Block{i});
+}
+
+#else
+
+template <class Body>
+__global__ void __launch_bounds__(256) each_kernel(int64_t count, Body body) {
+  const int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x;
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < count; i += step) body(i);
+}
+template <class Body>
+__global__ void __launch_bounds__(1024) blocks_kernel(int64_t count, Body body) {
+  for (int64_t i = blockIdx.x; i < count; i += gridDim.x) {
+    body(Block{i, static_cast<int>(threadIdx.x), static_cast<int>(blockDim.x)});
+    __syncthreads();
+  }
+}
+
+// body(i) for i in [0, count), in no order.
+template <class Body>
+inline void each(int64_t count, Body body) {
+  if (count <= 0) return;
+  constexpr int kThreads = 256;
+  const int64_t grid =
+      std::min((count + kThreads - 1) / kThreads, INT64_C(32) * context().gpu->multiprocessors);
+  each_kernel<<<static_cast<unsigned>(grid), kThreads, 0, stream()> > >(count, body);
+  check(cudaGetLastError(), "launch");
+}
+
+// body(block) for `count` blocks of `threads` threads, a power of two up to 1024.
+template <class Body>
+inline void blocks(int64_t count, int threads, Body body) {
+  if (count <= 0) return;
+  const int64_t grid = std::min(count, INT64_C(0x7fffffff));
+  blocks_kernel<<<static_cast<unsigned>(grid), static_cast<unsigned>(threads), 0, stream()> > >(count, body);
+  check(cudaGetLastError(), "launch");
+}
+
+#endif
+
+// A power of two from 32 to 1024 that suits rows of that many elements.
+inline int threads_for(int64_t elements) {
+  int threads = 32;
+  while (threads < 1024 && threads * 4 < elements) threads *= 2;
+  return threads;
+}
+
+}  // namespace gt::cuda
