@@ -1,5 +1,5 @@
-// Names of devices, the threads of the CPU, and which algorithms convolutions may use.
-import { checkBoolean, checkInteger } from "./check.js";
+// Names of devices, and the threads of the CPU.
+import { checkInteger } from "./check.js";
 import { show } from "./dtype.js";
 import { DeviceError } from "./errors.js";
 import { native } from "./native.js";
@@ -45,7 +45,9 @@ export function deviceIndex(device: Device): number {
 /** What the CUDA engine says about this machine; `reason` says why it cannot be used. */
 export interface CudaDescription {
   reason?: string;
+  /** The newest CUDA that the driver supports, and the one that gradtape was built with. */
   driver?: string;
+  runtime?: string;
   gpus?: { name: string; computeCapability: string; memory: number }[];
   libraries?: { name: string; path?: string; version?: string; reason?: string }[];
 }
@@ -84,27 +86,4 @@ export function setNumThreads(count: number): void {
 /** How many threads the CPU engine uses. */
 export function getNumThreads(): number {
   return native.describe().threads;
-}
-
-let winograd = true;
-
-/**
- * Allows or forbids Winograd's algorithm F(4x4, 3x3) for 3x3 convolutions of stride 1. It multiplies four times less often and is
- * about twice as fast; the error of a float32 result stays near 1e-6 of the typical output, as with the direct algorithm, but is
- * relative to the largest input of a 6x6 tile instead of 3x3, and an infinity or NaN spreads over its 4x4 tile of outputs. Allowed at
- * first, as in cuDNN. Calls that were made before keep what held then.
- *
- * ```ts
- * allowWinograd(false);   // every convolution multiplies and adds exactly what its definition says
- * ```
- *
- * Paper: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks (2015), arXiv:1509.09308.
- */
-export function allowWinograd(on: boolean): void {
-  winograd = checkBoolean("allowWinograd", "on", on);
-}
-
-/** Whether convolutions may use Winograd's algorithm. */
-export function isWinogradAllowed(): boolean {
-  return winograd;
 }

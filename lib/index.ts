@@ -3,14 +3,25 @@ import "./methods.js";
 
 export * as autograd from "./autograd.js";
 export { type GradCheckOptions, type GradOptions, grad, gradCheck } from "./autograd.js";
+export {
+  allowCudnn,
+  allowWinograd,
+  type Float32Precision,
+  getFloat32Precision,
+  isAutotuned,
+  isCudnnAllowed,
+  isDeterministic,
+  isWinogradAllowed,
+  setAutotune,
+  setDeterministic,
+  setFloat32Precision,
+} from "./backends.js";
 export * as data from "./data/index.js";
 export {
-  allowWinograd,
   cudaDeviceCount,
   type Device,
   getNumThreads,
   isCudaAvailable,
-  isWinogradAllowed,
   setNumThreads,
   synchronize,
 } from "./device.js";

@@ -25,6 +25,7 @@ export interface Native {
   synchronize(device: number): Promise<void>;
   /** JSON: what the CUDA engine found on this machine, or why there is none. */
   describeCuda(): string;
+  /** False if there is no CUDA engine, or it has no such setting. */
   setCuda(name: string, value: number): boolean;
   /** Of the last command on the device of a tensor. */
   sequence(id: number): number;

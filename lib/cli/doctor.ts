@@ -41,7 +41,7 @@ export async function doctorCommand(terminal: Terminal, flags: { json?: boolean 
         value: `${bytes(memoryStats().limit)} for tensors, of ${bytes(totalmem())}`,
         ok: true,
       },
-      await selfTest(),
+      await selfTest("cpu"),
     );
   } catch (error) {
     checks.push({
@@ -56,7 +56,7 @@ export async function doctorCommand(terminal: Terminal, flags: { json?: boolean 
     value: existsSync(digits) ? "digits" : `${digits} is missing`,
     ok: existsSync(digits),
   });
-  checks.push({ name: "CUDA", value: "no CUDA engine in this build", ok: null });
+  checks.push(...(await cudaChecks()));
 
   const ok = checks.every((check) => check.ok !== false);
   if (flags.json) {
@@ -87,17 +87,46 @@ function text(error: unknown): string {
   return (error instanceof Error ? error.message : String(error)).replace(/\s*\n\s*/g, " ");
 }
 
+/** GPUs are a gain and no need: what is missing is told, with the command that helps, and breaks nothing. */
+async function cudaChecks(): Promise<Check[]> {
+  try {
+    const { describeCuda } = await import("../device.js");
+    const { reason, driver, runtime, gpus = [], libraries = [] } = describeCuda();
+    const checks: Check[] = [];
+    if (driver !== undefined) {
+      const value = `for CUDA ${driver}; gradtape is built for ${runtime}`;
+      checks.push({ name: "driver", value, ok: reason === undefined ? true : null });
+    }
+    for (const [i, gpu] of gpus.entries()) {
+      const value = `${gpu.name}, compute capability ${gpu.computeCapability}, ${bytes(gpu.memory)}`;
+      checks.push({ name: `cuda:${i}`, value, ok: true });
+    }
+    for (const library of libraries) {
+      checks.push(
+        library.reason === undefined
+          ? { name: library.name, value: `${library.version}, ${library.path}`, ok: true }
+          : { name: library.name, value: library.reason, ok: null },
+      );
+    }
+    if (reason !== undefined) checks.push({ name: "CUDA", value: reason, ok: null });
+    else checks.push({ ...(await selfTest("cuda")), name: "GPU self-test" });
+    return checks;
+  } catch (error) {
+    return [{ name: "CUDA", value: text(error), ok: null }];
+  }
+}
+
 /** Trains a small network for some steps: the loss must fall. */
-async function selfTest(): Promise<Check> {
+async function selfTest(device: "cpu" | "cuda"): Promise<Check> {
   const name = "self-test";
   try {
     const { linear, manualSeed, noGrad, randn, tidy } = await import("../index.js");
     const begin = performance.now();
     const [first, last] = await tidy(async () => {
       manualSeed(0);
-      const x = randn([32, 8]);
-      const weight = randn([4, 8], { requiresGrad: true });
-      const target = randn([32, 4]);
+      const x = randn([32, 8], { device });
+      const weight = randn([4, 8], { device, requiresGrad: true });
+      const target = randn([32, 4], { device });
       let first = 0;
       let last = 0;
       for (let step = 0; step < 20; step++) {

@@ -23,7 +23,7 @@ export async function evaluateCommand(
   path: string,
   flags: EvaluateFlags,
 ): Promise<number> {
-  checkDevice("evaluate", flags.device);
+  const device = checkDevice("evaluate", flags.device);
   const isFolder = await stat(path).then(
     (s) => s.isDirectory(),
     () => false,
@@ -36,7 +36,7 @@ export async function evaluateCommand(
       throw new UsageError(`${weights} does not say which model it is of; pass --model`);
     const entry = findModel(modelName);
     const source = findData(flags.data ?? file.metadata.data ?? "digits");
-    const model = entry.make({ numClasses: source.classes });
+    const model = entry.make({ numClasses: source.classes }).to(device);
     const state = await file.all();
     model.loadStateDict(state);
     for (const t of state.values()) t.dispose();
@@ -44,9 +44,13 @@ export async function evaluateCommand(
     const dataset = source.load("test", entry.inputShape[1]);
     const interrupt = listenForSignals(() => {});
     try {
-      const result = await train.evaluate(model, data.loader(dataset, { batchSize: flags.batchSize }), {
-        signal: interrupt.signal,
-      });
+      const result = await train.evaluate(
+        model,
+        data.loader(dataset, { batchSize: flags.batchSize, device }),
+        {
+          signal: interrupt.signal,
+        },
+      );
       if (interrupt.exitCode() !== 0) return interrupt.exitCode();
       if (flags.json) {
         terminal.out.write(

@@ -31,7 +31,7 @@ export async function trainCommand(
 ): Promise<number> {
   const entry = findModel(modelName);
   const source = findData(flags.data);
-  checkDevice("train", flags.device);
+  const device = checkDevice("train", flags.device);
   if (flags.threads !== undefined) setNumThreads(flags.threads);
   const { recipe } = entry;
   const settings = {
@@ -41,11 +41,12 @@ export async function trainCommand(
     batchSize: flags.batchSize ?? recipe.batchSize,
     lr: flags.lr ?? recipe.lr,
     seed: flags.seed,
-    device: flags.device,
+    device,
   };
 
   manualSeed(settings.seed);
-  const model = entry.make({ numClasses: source.classes });
+  // Initial values are drawn on the CPU, so that a seed gives the same ones for every device.
+  const model = entry.make({ numClasses: source.classes }).to(device);
   const size = entry.inputShape[1];
   const trainData = source.load("train", size);
   const testData = source.load("test", size);
@@ -53,11 +54,12 @@ export async function trainCommand(
     batchSize: settings.batchSize,
     shuffle: true,
     seed: settings.seed,
+    device,
   });
   const optimizer = recipe.optimizer(model.parameters(), settings.lr);
 
   const folder = await RunFolder.create(`${entry.name}-${source.name}`, flags.out, flags.overwrite ?? false);
-  const where = environment();
+  const where = environment(device);
   await folder.writeConfig({ ...settings, environment: where });
 
   const emit = (record: unknown) => {
@@ -79,7 +81,9 @@ export async function trainCommand(
     const facts = [
       `${bold(entry.name)} ${count(model.numParameters())} parameters`,
       `${bold(source.name)} ${count(trainData.length)} images`,
-      `${bold(settings.device)} ${where.isa}, ${plural(where.threads, "thread")}`,
+      device === "cpu"
+        ? `${bold(device)} ${where.isa}, ${plural(where.threads, "thread")}`
+        : `${bold(device)} ${where.gpu}`,
       `seed ${settings.seed}`,
     ];
     print(terminal, facts.join(paint(terminal, "dim", " · ")));
@@ -139,7 +143,9 @@ export async function trainCommand(
 
     const test = result.aborted
       ? null
-      : await train.evaluate(model, data.loader(testData, { batchSize: 256 }), { signal: interrupt.signal });
+      : await train.evaluate(model, data.loader(testData, { batchSize: 256, device }), {
+          signal: interrupt.signal,
+        });
     if (test && !interrupt.signal.aborted) metric({ type: "test", ...test });
     await folder.flush();
     emit({

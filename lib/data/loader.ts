@@ -1,9 +1,12 @@
 // The loader: batches of a data set in a reproducible order.
 import { checkBoolean, checkFunction, checkInteger, checkOptions } from "../check.js";
+import { checkDevice, type Device } from "../device.js";
 import { show } from "../dtype.js";
 import { ArgumentError } from "../errors.js";
 import { eachTensor, tidy } from "../memory.js";
+import { to } from "../ops/copy.js";
 import { randint } from "../ops/random.js";
+import { Tensor } from "../tensor.js";
 import { type Collated, defaultCollate } from "./collate.js";
 import type { BatchDataset, Dataset, SampleDataset } from "./dataset.js";
 import { identity, permutation } from "./order.js";
@@ -15,6 +18,8 @@ export interface LoaderOptions {
   shuffle?: boolean;
   /** Leave out the last batch if it is smaller. Default false. */
   dropLast?: boolean;
+  /** Where the tensors of the batches go. Default: where the data set makes them. */
+  device?: Device;
   /** What the order depends on, with the epoch. Default: drawn once from the default generator, as `manualSeed()` set it. */
   seed?: number;
 }
@@ -32,6 +37,7 @@ export class Loader<Batch> implements AsyncIterable<Batch> {
   readonly samples: number;
   readonly batchSize: number;
   private readonly shuffle: boolean;
+  private readonly device: Device | undefined;
   private seed: number | undefined;
   private epoch = 0;
 
@@ -46,6 +52,7 @@ export class Loader<Batch> implements AsyncIterable<Batch> {
     this.batchSize = checkInteger(op, "batchSize", o.batchSize ?? 1, 1, 2 ** 31 - 1);
     this.shuffle = checkBoolean(op, "shuffle", o.shuffle ?? false);
     this.seed = o.seed === undefined ? undefined : checkInteger(op, "seed", o.seed, 0);
+    this.device = o.device === undefined ? undefined : checkDevice(op, o.device);
     const batches = samples / this.batchSize;
     this.length = checkBoolean(op, "dropLast", o.dropLast ?? false)
       ? Math.floor(batches)
@@ -73,7 +80,11 @@ export class Loader<Batch> implements AsyncIterable<Batch> {
       for (let b = 0; b < this.length; b++) {
         // A copy: a data set may keep it.
         const indices = order.slice(b * this.batchSize, (b + 1) * this.batchSize);
-        batch = await tidy(() => this.make(indices));
+        const { device } = this;
+        batch = await tidy(async () => {
+          const made = await this.make(indices);
+          return device === undefined ? made : (onDevice(made, device) as Batch);
+        });
         yield batch;
         free(batch);
       }
@@ -82,6 +93,15 @@ export class Loader<Batch> implements AsyncIterable<Batch> {
       free(batch);
     }
   }
+}
+
+/** A batch with its tensors on a device: a tensor, or tensors in arrays and plain objects. */
+function onDevice(batch: unknown, device: Device): unknown {
+  if (batch instanceof Tensor) return to(batch, device);
+  if (Array.isArray(batch)) return batch.map((part) => onDevice(part, device));
+  if (batch === null || typeof batch !== "object" || Object.getPrototypeOf(batch) !== Object.prototype)
+    return batch;
+  return Object.fromEntries(Object.entries(batch).map(([key, part]) => [key, onDevice(part, device)]));
 }
 
 function free(batch: unknown): void {
@@ -114,7 +134,7 @@ export function loader(
   options?: LoaderOptions & { collate?: (samples: unknown[]) => unknown },
 ): Loader<unknown> {
   const op = "loader";
-  const o = checkOptions(op, options, ["batchSize", "shuffle", "dropLast", "seed", "collate"]);
+  const o = checkOptions(op, options, ["batchSize", "shuffle", "dropLast", "seed", "device", "collate"]);
   const { get, batch, length } = (dataset ?? {}) as Partial<SampleDataset<unknown> & BatchDataset<unknown>>;
   if (typeof length !== "number" || (typeof get !== "function" && typeof batch !== "function")) {
     throw new ArgumentError(

@@ -6,7 +6,7 @@
 //
 // N is the batch, C and O are input and output channels; weights are (O, C / groups, kernel…).
 
-import { isWinogradAllowed } from "../device.js";
+import { isWinogradAllowed } from "../backends.js";
 import { asChannelsLast, asContiguous, releaseCopy } from "../layout.js";
 import { kernels } from "../native.js";
 import { channelsLastStrides, type Shape } from "../shape.js";

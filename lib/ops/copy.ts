@@ -6,7 +6,7 @@ import { ShapeError } from "../errors.js";
 import { layoutLike } from "../layout.js";
 import { kernels, native } from "../native.js";
 import { broadcastShapes, sameShape, showShape, stridesAreContiguous } from "../shape.js";
-import { checkInPlace, record } from "../tape.js";
+import { checkInPlace, noGrad, record } from "../tape.js";
 import { allocate, allocateView, type Tensor } from "../tensor.js";
 
 /** A copy with memory of its own. Gradients flow through it. */
@@ -90,7 +90,7 @@ export function detach(x: Tensor): Tensor {
 }
 
 /**
- * Overwrites `x` with the values of `source`, which may broadcast and have another dtype. Returns `x`.
+ * Overwrites `x` with the values of `source`, which may broadcast, have another dtype and be on another device. Returns `x`.
  * @throws {@link AutogradError} if `x` or `source` requires grad while operations are recorded.
  * @example noGrad(() => weight.copy_(loaded));
  */
@@ -107,7 +107,12 @@ export function copy_(x: Tensor, source: Tensor): Tensor {
   }
   checkInPlace("copy_", x, source);
   // Another view of the same memory would be overwritten while it is read.
-  const apart = source.storage === x.storage && source !== x ? clone(source) : source;
+  const apart =
+    source.device !== x.device
+      ? noGrad(() => toDevice(source, x.device))
+      : source.storage === x.storage && source !== x
+        ? clone(source)
+        : source;
   kernels.copy(apart.id, x.id);
   if (apart !== source) apart.dispose();
   return x;

@@ -50,7 +50,7 @@ Device& device(int64_t index);
 
 // As JSON: what the CUDA library found on this machine, or why it could not be loaded.
 std::string describe_cuda();
-// False if there is no CUDA library or it has no setting of that name.
+// False if the CUDA library has no setting of that name, or cannot be loaded.
 bool set_cuda(const char* name, int64_t value);
 // What a recurrent layer saves for its gradient on that GPU, in bytes.
 int64_t cuda_rnn_reserve(int64_t device, const int64_t* sizes, int count);
