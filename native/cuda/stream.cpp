@@ -166,6 +166,14 @@ void order(Waiter& wait, cudaStream_t earlier, cudaStream_t later) {
 // Copies of this size and more overlap with computing, through memory of their own on the GPU.
 constexpr int64_t kOverlapped = 1 << 20;
 
+// Null if there is none left: then the copy waits its turn.
+void* memory_aside(int64_t bytes, cudaStream_t stream) {
+  void* data = nullptr;
+  if (cudaMallocAsync(&data, static_cast<size_t>(bytes), stream) == cudaSuccess) return data;
+  cudaGetLastError();
+  return nullptr;
+}
+
 }  // namespace
 
 CudaStream* open_stream(int index) {
@@ -198,12 +206,11 @@ void write_memory(CudaStream& stream, void* to, const void* from, int64_t bytes)
   void* staging = pinned().take(bytes);
   std::memcpy(staging, from, size);
   cudaEvent_t arrived = wait.take_event();
-  if (bytes < kOverlapped) {
+  void* const aside = bytes < kOverlapped ? nullptr : memory_aside(bytes, on.copy);
+  if (!aside) {
     check(cudaMemcpyAsync(to, staging, size, cudaMemcpyHostToDevice, on.compute), "cudaMemcpyAsync");
     check(cudaEventRecord(arrived, on.compute), "cudaEventRecord");
   } else {
-    void* aside = nullptr;
-    check(cudaMallocAsync(&aside, size, on.copy), "cudaMallocAsync");
     check(cudaMemcpyAsync(aside, staging, size, cudaMemcpyHostToDevice, on.copy), "cudaMemcpyAsync");
     check(cudaEventRecord(arrived, on.copy), "cudaEventRecord");
     check(cudaStreamWaitEvent(on.compute, arrived, 0), "cudaStreamWaitEvent");
@@ -224,9 +231,7 @@ void read_memory(CudaStream& stream, const void* from, void* to, int64_t bytes, 
   cudaStream_t via = on.compute;
   check(cudaMemcpyAsync(staging + fault_at, stream.fault, sizeof(Fault), cudaMemcpyDeviceToHost, via),
         "cudaMemcpyAsync");
-  if (bytes >= kOverlapped) {
-    void* aside = nullptr;
-    check(cudaMallocAsync(&aside, size, on.compute), "cudaMallocAsync");
+  if (void* const aside = bytes < kOverlapped ? nullptr : memory_aside(bytes, on.compute)) {
     check(cudaMemcpyAsync(aside, from, size, cudaMemcpyDeviceToDevice, on.compute), "cudaMemcpyAsync");
     via = on.copy;
     order(wait, on.compute, via);
