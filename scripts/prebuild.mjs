@@ -1,6 +1,6 @@
 // Packs prebuilds/linux-x64: the addon, the engines beside it, the shared libraries that they need, and the licences of
-// those. Uses the network for nothing.
-import { execFileSync } from "node:child_process";
+// those. Uses the network for nothing. --cpu leaves the CUDA engine out.
+import { execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join, relative } from "node:path";
@@ -24,6 +24,13 @@ function run(command, ...args) {
   return execFileSync(command, args, { cwd: root, stdio: ["ignore", "ignore", "inherit"] });
 }
 
+/** What CMake is told about the CUDA engine. */
+function cuda() {
+  const { status } = spawnSync("nvcc", ["--version"]);
+  if (status !== 0) console.log("no CUDA compiler (nvcc) was found: packing the CPU engine alone");
+  return status === 0 ? ["-DGRADTAPE_CUDA=ON", "-UGRADTAPE_CUDA_ARCHITECTURES"] : ["-DGRADTAPE_CUDA=OFF"];
+}
+
 /** How many kernels the packed addon has for processors of an instruction set. */
 function kernelCount(isa) {
   const program = `console.log(require("node-gyp-build")(${JSON.stringify(root)}).describe().kernels.length)`;
@@ -43,7 +50,12 @@ function newest(namespace, files) {
 
 if (platform !== "linux-x64") stop(`only linux-x64 has prebuilds, and this is ${platform}`);
 
-run(process.execPath, "scripts/build-native.mjs");
+// Everything, for every kind of GPU; without a CUDA compiler, the CPU engine alone.
+run(
+  process.execPath,
+  "scripts/build-native.mjs",
+  ...(process.argv.includes("--cpu") ? ["-DGRADTAPE_CUDA=OFF"] : cuda()),
+);
 rmSync(stage, { recursive: true, force: true });
 run("cmake", "--install", "build/cmake", "--prefix", join(stage, "build/Release"));
 const libraries = readdirSync(join(stage, "build/Release")).filter((name) => /\.so\.\d+$/.test(name));

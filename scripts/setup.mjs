@@ -1,7 +1,8 @@
 // Everything between a clone and a working checkout: system packages, npm packages, the native build, the TypeScript
 // build. Each step remembers what it was made from, and is skipped while that has not changed.
 //
-//   node scripts/setup.mjs [--with-tests]   --with-tests also builds the sanitized native tests
+//   node scripts/setup.mjs [--with-tests]   --with-tests also builds the sanitized native tests, and the CUDA engine: for
+//   emulated GPUs, and for two kinds of real ones to see that it compiles
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -127,6 +128,17 @@ function bestIsa() {
   return has("avx2", "fma", "bmi1", "bmi2", "f16c", "movbe") ? "avx2" : "plain";
 }
 
+/** Whether an NVIDIA driver is loaded. */
+function hasDriver() {
+  return existsSync("/proc/driver/nvidia/version");
+}
+
+/** Whether the headers of CUDA are there, which the emulation of a GPU needs. */
+function hasCudaHeaders() {
+  const folders = [process.env.CUDA_PATH, process.env.CUDA_HOME, "/usr/local/cuda"];
+  return folders.some((folder) => folder && existsSync(join(folder, "include/cuda_runtime.h")));
+}
+
 const [major, minor] = process.versions.node.split(".").map(Number);
 if (major < 20 || (major === 20 && minor < 17))
   stop(`Node 20.17 or newer is needed; this is ${process.versions.node}.`);
@@ -149,7 +161,13 @@ step(
   () => logged("npm", ["ci", "--no-audit", "--no-fund"]),
 );
 step("native", "compiling the native addon", nativeKey, addon, () => {
-  const build = logged(process.execPath, ["scripts/build-native.mjs"]);
+  // The CUDA engine takes minutes to compile, so it comes by itself only where a GPU will run it.
+  const cuda = hasDriver() && works("nvcc", ["--version"]) ? ["ON", "native"] : ["OFF", ""];
+  const build = logged(process.execPath, [
+    "scripts/build-native.mjs",
+    `-DGRADTAPE_CUDA=${cuda[0]}`,
+    `-DGRADTAPE_CUDA_ARCHITECTURES=${cuda[1]}`,
+  ]);
   return build.ok ? logged(process.execPath, ["scripts/generate-kernels.mjs"]) : build;
 });
 step(
@@ -189,4 +207,27 @@ if (withTests) {
         : configure;
     },
   );
+  const cudaKey = fingerprint(["native/core", "native/shared", "native/cuda", "test/cuda/emulation"]);
+  const cuda = (name, title, folder, ...options) =>
+    step(name, title, cudaKey, `${folder}/libgradtape_cuda.so`, () => {
+      const configure = logged("cmake", ["-S", "native/cuda", "-B", folder, ...options]);
+      return configure.ok ? logged("cmake", ["--build", folder, "--parallel", "4"]) : configure;
+    });
+  if (hasCudaHeaders()) {
+    cuda(
+      "cuda-emulated",
+      "compiling the CUDA engine for emulated GPUs",
+      "build/emulated",
+      "-DGRADTAPE_CUDA=EMULATED",
+    );
+  }
+  if (works("nvcc", ["--version"])) {
+    cuda(
+      "cuda",
+      "compiling the CUDA engine for compute capabilities 7.5 and 9.0",
+      "build/cuda",
+      "-DGRADTAPE_CUDA_ARCHITECTURES=75-real;90-real",
+      `-DGRADTAPE_CUDA_OUTPUT=${join(root, "build/cuda")}`,
+    );
+  }
 }

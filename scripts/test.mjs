@@ -51,6 +51,16 @@ if (chosen.length === 0) {
     vitest(`ops with the ${isa} kernels`, ["test/ops"], { GRADTAPE_ISA: isa });
 }
 
+// And on the CUDA engine, compiled for the host.
+const emulated = join(root, "build/emulated");
+if (chosen.length === 0 && existsSync(join(emulated, "libgradtape_cuda.so"))) {
+  vitest("ops, layers and optimizers on an emulated GPU", ["test/ops", "test/nn", "test/optim"], {
+    GRADTAPE_TEST_DEVICES: "cuda",
+    GRADTAPE_CUDA_LIBRARY: join(emulated, "libgradtape_cuda.so"),
+    GRADTAPE_CUDA_LIBRARY_PATH: emulated,
+  });
+}
+
 const native = join(root, "build/sanitized/native_tests");
 if (chosen.length === 0) {
   const run = spawnSync(native, {

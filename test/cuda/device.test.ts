@@ -119,16 +119,14 @@ describe.skipIf(!isEmulationBuilt)("an emulated GPU", () => {
   it("throws out of memory from the call that asked, with the numbers, and the next call works", async () => {
     const ending = await runEmulated(
       `
-      import { zeros, memoryStats, emptyCache } from "gradtape";
+      import { zeros, memoryStats, emptyCache, tidy } from "gradtape";
       const device = "cuda";
       const held = [];
       let error;
       try { for (let i = 0; i < 100; i++) held.push(zeros([4 << 20], { device })); } catch (e) { error = e; }
       const count = held.length;
       for (const t of held) t.dispose();
-      const again = zeros([4 << 20], { device }).add(1);
-      const value = (await again.data())[5];
-      again.dispose();
+      const value = (await tidy(() => zeros([4 << 20], { device }).add(1).data()))[5];
       emptyCache(device);
       console.log(JSON.stringify([error.code, error.message, count, value, memoryStats(device).reserved < 3e6]));
     `,
