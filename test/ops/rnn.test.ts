@@ -8,6 +8,7 @@ import {
   lstmCell,
   memoryStats,
   noGrad,
+  ones,
   rnn,
   rnnCell,
   type Tensor,
@@ -15,7 +16,7 @@ import {
 } from "../../lib/index.js";
 import { expectClose } from "../support/close.js";
 import { type Nd, nd } from "../support/nd.js";
-import { makeTensor, testOp, toNd } from "../support/op-suite.js";
+import { expectError, makeTensor, testOp, toNd } from "../support/op-suite.js";
 import { Rng } from "../support/rng.js";
 
 type Mode = "tanh" | "relu" | "lstm" | "gru";
@@ -356,4 +357,101 @@ describe("cells", () => {
       });
     }
   });
+});
+
+describe("recurrent layers refuse", () => {
+  const [x, wi, wh] = [ones([5, 2, 3]), ones([16, 3]), ones([16, 4])];
+  const h = ones([2, 4]);
+  const cases: [string, () => unknown, string, RegExp][] = [
+    ["no tensor", () => lstm([[1]] as never, null, wi, wh), "GT_INVALID_ARGUMENT", /x must be a tensor/],
+    [
+      "a vector",
+      () => lstm(ones([3]), null, wi, wh),
+      "GT_SHAPE",
+      /x must be \[T, N, I\] or \[T, I\], not \[3\]/,
+    ],
+    ["no steps", () => lstm(ones([0, 2, 3]), null, wi, wh), "GT_SHAPE", /at least one step/],
+    [
+      "other inputs",
+      () => lstm(ones([5, 2, 7]), null, wi, wh),
+      "GT_SHAPE",
+      /weightIh must be \[16, 7\], not \[16, 3\]/,
+    ],
+    [
+      "too few gates",
+      () => lstm(x, null, wi, ones([12, 4])),
+      "GT_SHAPE",
+      /weightHh must be \[16, 4\], not \[12, 4\]/,
+    ],
+    [
+      "no hidden units",
+      () => gru(x, null, ones([0, 3]), ones([0, 0])),
+      "GT_SHAPE",
+      /at least one hidden unit/,
+    ],
+    ["a short bias", () => lstm(x, null, wi, wh, ones([4])), "GT_SHAPE", /biasIh must be \[16\], not \[4\]/],
+    [
+      "a state of h alone",
+      () => lstm(x, h as never, wi, wh),
+      "GT_INVALID_ARGUMENT",
+      /state must be \{ h, c \}/,
+    ],
+    [
+      "a state without batch",
+      () => lstm(x, { h: ones([4]), c: h }, wi, wh),
+      "GT_SHAPE",
+      /state.h must be \[2, 4\]/,
+    ],
+    [
+      "a c of another size",
+      () => lstm(x, { h, c: ones([1, 4]) }, wi, wh),
+      "GT_SHAPE",
+      /state.c must be \[2, 4\]/,
+    ],
+    [
+      "another dtype",
+      () => lstm(x.to("float64"), null, wi, wh),
+      "GT_DTYPE",
+      /x is float64 and weightHh is float32/,
+    ],
+    ["integers", () => rnn(ones([5, 2, 3], { dtype: "int32" }), null, wi, wh), "GT_DTYPE", /x must be float/],
+    [
+      "a disposed weight",
+      () => gru(x, null, disposed(), ones([12, 4])),
+      "GT_DISPOSED",
+      /weightIh was disposed/,
+    ],
+    [
+      "an unknown option",
+      () => lstm(x, null, wi, wh, null, null, { revers: true } as never),
+      "GT_INVALID_ARGUMENT",
+      /did you mean "reverse"/,
+    ],
+    [
+      "a truthy reverse",
+      () => gru(x, null, ones([12, 3]), ones([12, 4]), null, null, { reverse: 1 } as never),
+      "GT_INVALID_ARGUMENT",
+      /reverse must be true or false/,
+    ],
+    [
+      "another nonlinearity",
+      () => rnn(x, null, ones([4, 3]), ones([4, 4]), null, null, { nonlinearity: "gelu" as never }),
+      "GT_INVALID_ARGUMENT",
+      /nonlinearity must be "tanh" or "relu", not "gelu"/,
+    ],
+    ["a sequence for a cell", () => lstmCell(x, null, wi, wh), "GT_SHAPE", /x must be \[N, I\] or \[I\]/],
+    [
+      "a state for another batch",
+      () => gruCell(ones([2, 3]), ones([3, 4]), ones([12, 3]), ones([12, 4])),
+      "GT_SHAPE",
+      /state must be \[2, 4\], not \[3, 4\]/,
+    ],
+  ];
+  it.each(cases)("%s", (_, run, code, message) => expectError({ run, code, message }));
+
+  function disposed(): Tensor {
+    const t = ones([12, 3]);
+    t.dispose();
+    return t;
+  }
 });
