@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import { nativeError } from "./errors.js";
 import type { Kernels } from "./kernels.generated.js";
-import { loadFailure, thisMachine } from "./load-failure.js";
+import { loadFailure } from "./load-failure.js";
 
 /** What `native/core/addon.cpp` exports. Ids are numbers; 0 stands for no tensor. */
 export interface Native {
@@ -64,7 +64,7 @@ function load(): Native {
   try {
     return require("node-gyp-build")(root) as Native;
   } catch (cause) {
-    throw loadFailure(cause, root, thisMachine());
+    throw loadFailure(cause, root);
   }
 }
 

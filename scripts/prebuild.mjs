@@ -71,7 +71,7 @@ await promisify(prebuildify)({
   nodeGyp: "true",
 });
 if (kernelCount("plain") !== kernelCount("avx512"))
-  stop("build/Release has kernels for some processors only; remove build/ and run this again");
+  stop("build/Release has kernels for some processors only; remove build/Release and run this again");
 writeFileSync(join(packed, "THIRD_PARTY_NOTICES.txt"), notices(libraries));
 
 rmSync(result, { recursive: true, force: true });
