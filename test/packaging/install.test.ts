@@ -1,5 +1,5 @@
 // The package as a user gets it: made, installed into an empty folder without compiler and scripts, and trained with.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -40,6 +40,11 @@ describe.skipIf(!supported)("the package (made on linux-x64 only)", () => {
       /^(LICENSE|README\.md|package\.json|CMakeLists\.txt|binding\.gyp|(bin|data|dist|native|prebuilds)\/|scripts\/(build-native\.mjs|gyp\/))/;
     expect(paths.filter((path) => !allowed.test(path))).toEqual([]);
     expect(paths.filter((path) => /\.test\.|(^|\/)(test|build|node_modules)\//.test(path))).toEqual([]);
+    const stale = paths.filter((path) => {
+      const source = /^dist\/(.*)\.js$/.exec(path)?.[1];
+      return source !== undefined && !existsSync(join(root, `lib/${source}.ts`));
+    });
+    expect(stale, "dist/ has files without a source: remove it and run npm run build:ts").toEqual([]);
     expect(paths).toEqual(
       expect.arrayContaining([
         "dist/index.js",

@@ -1,6 +1,6 @@
 // Makes the package and installs it where there is nothing else, for the tests of this folder.
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -55,17 +55,36 @@ export function bareEnvironment(folder: string): NodeJS.ProcessEnv {
   return { ...Object.fromEntries(inherited), PATH: folder };
 }
 
-/** Installs a tarball into a new folder, with dependencies from npm's cache or the registry. */
+/**
+ * Installs a tarball into a new folder. Without a registry, the dependencies come from npm's cache: `npm ci` leaves them there,
+ * in the versions of the repository's lock file, but not the lists of versions that an installation without one asks for.
+ */
 export function install(tarball: string, folder: string, env: NodeJS.ProcessEnv): void {
   mkdirSync(folder);
   writeFileSync(join(folder, "package.json"), `{ "private": true, "type": "module" }`);
-  const args = ["install", "--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund", tarball];
-  try {
-    run("npm", args, { cwd: folder, env });
-  } catch (cause) {
-    throw new Error(
-      "The package could not be installed. Its dependencies come from npm's cache, where `npm ci` leaves them, or from the " +
-        `registry; the lines below say what was missing.\n${cause}`,
+  const npmInstall = (preference: string) =>
+    run(
+      "npm",
+      ["install", "--ignore-scripts", preference, "--fetch-retries=0", "--fetch-timeout=30000", tarball],
+      {
+        cwd: folder,
+        env: { ...env, npm_config_audit: "false", npm_config_fund: "false" },
+      },
     );
+  try {
+    npmInstall("--prefer-offline");
+  } catch (online) {
+    const { packages } = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8"));
+    for (const [path, { dev }] of Object.entries(packages) as [string, { dev?: boolean }][])
+      if (path === "" || dev) delete packages[path];
+    const lock = { lockfileVersion: 3, requires: true, packages: { "": {}, ...packages } };
+    writeFileSync(join(folder, "package-lock.json"), JSON.stringify(lock));
+    try {
+      npmInstall("--offline");
+    } catch (offline) {
+      throw new Error(
+        `The package's dependencies are neither to be had from the registry nor in npm's cache (run \`npm ci\` once).\n${online}\n${offline}`,
+      );
+    }
   }
 }
