@@ -23,10 +23,15 @@ const KNOWN = {
   },
 };
 
+/** What NVIDIA's licence asks of programs that contain its runtime. */
+const CUDA =
+  "This software contains source code provided by NVIDIA Corporation: the CUDA runtime, linked into libgradtape_cuda.so, " +
+  "under the CUDA Toolkit End User License Agreement (https://docs.nvidia.com/cuda/eula).";
+
 const rule = "=".repeat(100);
 
-/** The text of THIRD_PARTY_NOTICES.txt for libraries such as `libgomp.so.1`. */
-export function notices(libraries) {
+/** The text of THIRD_PARTY_NOTICES.txt for libraries such as `libgomp.so.1`, with or without the CUDA engine. */
+export function notices(libraries, cuda) {
   const parts = [
     "gradtape is under the Apache License 2.0 (see LICENSE). This folder also holds the following libraries, which are\n" +
       "not changed, only stripped of symbols. You may replace each of them by a compatible one of your own.",
@@ -43,6 +48,7 @@ export function notices(libraries) {
         copyright.trim(),
     );
   }
+  if (cuda) parts.push(`${rule}\nlibgradtape_cuda.so\n\n${CUDA}`);
   for (const licence of licences) {
     const text = readFileSync(`/usr/share/common-licenses/${licence}`, "utf8");
     parts.push(`${rule}\nThe text of ${licence}\n\n${text.replace(/^\n+|\s+$/g, "")}`);

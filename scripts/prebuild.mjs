@@ -41,7 +41,7 @@ function kernelCount(isa) {
 /** The newest version of a symbol namespace such as GLIBC that any of the files asks for. */
 function newest(namespace, files) {
   const versions = files.flatMap((file) =>
-    [...readFileSync(file, "latin1").matchAll(new RegExp(`\\0${namespace}_([\\d.]+)\\0`, "g"))].map(
+    [...readFileSync(file, "latin1").matchAll(new RegExp(`\\0${namespace}_([\\d.]+)(?=\\0)`, "g"))].map(
       (m) => m[1],
     ),
   );
@@ -58,7 +58,7 @@ run(
 );
 rmSync(stage, { recursive: true, force: true });
 run("cmake", "--install", "build/cmake", "--prefix", join(stage, "build/Release"));
-const libraries = readdirSync(join(stage, "build/Release")).filter((name) => /\.so\.\d+$/.test(name));
+const shipped = readdirSync(join(stage, "build/Release"));
 
 await promisify(prebuildify)({
   cwd: stage,
@@ -72,7 +72,13 @@ await promisify(prebuildify)({
 });
 if (kernelCount("plain") !== kernelCount("avx512"))
   stop("build/Release has kernels for some processors only; remove build/Release and run this again");
-writeFileSync(join(packed, "THIRD_PARTY_NOTICES.txt"), notices(libraries));
+writeFileSync(
+  join(packed, "THIRD_PARTY_NOTICES.txt"),
+  notices(
+    shipped.filter((name) => /\.so\.\d+$/.test(name)),
+    shipped.includes("libgradtape_cuda.so"),
+  ),
+);
 
 rmSync(result, { recursive: true, force: true });
 mkdirSync(join(root, "prebuilds"), { recursive: true });

@@ -38,12 +38,6 @@ export function pack(folder: string): Packed & { path: string } {
   return { ...packed, path: join(folder, packed.filename) };
 }
 
-/** The files that a package has for compiling it, as `npm pack` chooses them. */
-export function sourceFiles(): string[] {
-  const [{ files }] = JSON.parse(run(npm, ["pack", "--dry-run", "--json"])) as Packed[];
-  return files.map(({ path }) => path).filter((path) => !/^(data|dist|prebuilds)\//.test(path));
-}
-
 /** An environment in which Node and npm can be run, and no compiler, CMake or anything else. */
 export function bareEnvironment(folder: string): NodeJS.ProcessEnv {
   mkdirSync(folder);

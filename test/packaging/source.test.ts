@@ -4,12 +4,16 @@ import { cpSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { temporaryFolder } from "../support/folder.js";
-import { root, run, sourceFiles } from "./package.js";
+import { root, run } from "./package.js";
 
 /** What is published except for what was compiled, beside the npm packages of the repository. */
 function sources(): string {
   const folder = join(temporaryFolder(), "gradtape");
-  for (const path of sourceFiles()) cpSync(join(root, path), join(folder, path), { recursive: true });
+  const { files } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { files: string[] };
+  const published = [...files, "package.json"].filter(
+    (path) => !["data", "dist", "prebuilds"].includes(path),
+  );
+  for (const path of published) cpSync(join(root, path), join(folder, path), { recursive: true });
   symlinkSync(join(root, "node_modules"), join(folder, "node_modules"));
   return folder;
 }
