@@ -1,5 +1,5 @@
 // Packs prebuilds/linux-x64: the addon, the engines beside it, the shared libraries that they need, and the licences of
-// those. Uses the network for nothing. --cpu leaves the CUDA engine out.
+// those. Uses the network for nothing. --cpu leaves the CUDA engine out and how it is built alone.
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -24,7 +24,7 @@ function run(command, ...args) {
   return execFileSync(command, args, { cwd: root, stdio: ["ignore", "ignore", "inherit"] });
 }
 
-/** What CMake is told about the CUDA engine. */
+/** What CMake is told about the CUDA engine: it is for every kind of GPU, or, without a compiler for it, left out. */
 function cuda() {
   const { status } = spawnSync("nvcc", ["--version"]);
   if (status !== 0) console.log("no CUDA compiler (nvcc) was found: packing the CPU engine alone");
@@ -50,14 +50,11 @@ function newest(namespace, files) {
 
 if (platform !== "linux-x64") stop(`only linux-x64 has prebuilds, and this is ${platform}`);
 
-// Everything, for every kind of GPU; without a CUDA compiler, the CPU engine alone.
-run(
-  process.execPath,
-  "scripts/build-native.mjs",
-  ...(process.argv.includes("--cpu") ? ["-DGRADTAPE_CUDA=OFF"] : cuda()),
-);
+const cpu = process.argv.includes("--cpu");
+run(process.execPath, "scripts/build-native.mjs", ...(cpu ? [] : cuda()));
 rmSync(stage, { recursive: true, force: true });
-run("cmake", "--install", "build/cmake", "--prefix", join(stage, "build/Release"));
+const component = cpu ? ["--component", "cpu"] : [];
+run("cmake", "--install", "build/cmake", "--prefix", join(stage, "build/Release"), ...component);
 const shipped = readdirSync(join(stage, "build/Release"));
 
 await promisify(prebuildify)({

@@ -31,9 +31,9 @@ export function run(
   throw new Error(`${[command, ...args].join(" ")} failed: ${error ?? ""}\n${stdout ?? ""}\n${stderr ?? ""}`);
 }
 
-/** Packs the repository as it was built into a tarball in `folder`. */
+/** Packs the repository as it was built into a tarball in `folder`; the CUDA engine would take minutes to compile. */
 export function pack(folder: string): Packed & { path: string } {
-  run(process.execPath, ["scripts/prebuild.mjs"]);
+  run(process.execPath, ["scripts/prebuild.mjs", "--cpu"]);
   const [packed] = JSON.parse(run(npm, ["pack", "--json", "--pack-destination", folder])) as Packed[];
   return { ...packed, path: join(folder, packed.filename) };
 }
