@@ -197,7 +197,7 @@ describe("gradtape", () => {
     [
       ["train", "lenet5", "--device", "cuda"],
       1,
-      /^error: train: device "cuda" is not available: this build has no CUDA engine .*; use "cpu", or see .* npx gradtape doctor\n$/,
+      /^error: train: device "cuda" is not available: (this build has no CUDA engine|no NVIDIA driver) .*; use "cpu", or see .* npx gradtape doctor\n$/,
     ],
     [["train", "lenet5", "--epochs", "two"], 2, /^error: --epochs must be an integer from 1, not "two"\n$/],
     [["train", "lenet5", "--epochs", "0"], 2, /^error: --epochs must be an integer from 1, not "0"\n$/],
@@ -256,7 +256,7 @@ describe("gradtape", () => {
     const { code, out } = await run(["doctor"]);
     expect(code).toBe(0);
     expect(out).toMatch(/✓ self-test +20 training steps, loss [\d.]+ → [\d.]+, \d+ ms\n/);
-    expect(out).toMatch(/· CUDA +this build has no CUDA engine/);
+    expect(out).toMatch(/· CUDA +(this build has no CUDA engine|no NVIDIA driver)/);
     const [report] = lines((await run(["doctor", "--json"])).out);
     expect(report.ok).toBe(true);
     expect(report.checks).toContainEqual({
