@@ -1,6 +1,6 @@
 // Runs benchmarks beside the same work in PyTorch, in one alternating run, and prints a table of ratios.
 //
-//   npm run bench -- [names…] [--rounds N] [--threads N] [--save]
+//   npm run bench -- [names…] [--rounds N] [--threads N] [--device cuda] [--save]
 //
 // A name selects every benchmark that contains it. --save writes the table and the raw numbers to bench/results/.
 import { execFileSync, spawn } from "node:child_process";
@@ -17,6 +17,7 @@ const { values: options, positionals: names } = parseArgs({
   options: {
     rounds: { type: "string", default: "7" },
     threads: { type: "string" },
+    device: { type: "string", default: "cpu" },
     save: { type: "boolean", default: false },
   },
 });
@@ -36,7 +37,12 @@ class Runner {
     this.title = title;
     this.child = spawn(command, args, {
       cwd: root,
-      env: { ...process.env, OMP_NUM_THREADS: String(threads), ...env },
+      env: {
+        ...process.env,
+        OMP_NUM_THREADS: String(threads),
+        GRADTAPE_BENCH_DEVICE: options.device,
+        ...env,
+      },
       stdio: ["pipe", "pipe", "inherit"],
     });
     this.lines = createInterface({ input: this.child.stdout })[Symbol.asyncIterator]();
@@ -82,7 +88,8 @@ for (const { name, title, peers } of chosen) {
   const contestants = [{ key: "gradtape", runner: runners.gradtape, variant: "default" }];
   for (const variant of peers) {
     if (runners.torch) contestants.push({ key: `PyTorch ${variant}`, runner: runners.torch, variant });
-    if (runners.torchTuned)
+    // What malloc does matters on the CPU alone.
+    if (runners.torchTuned && options.device === "cpu")
       contestants.push({ key: `PyTorch ${variant}, malloc tuned`, runner: runners.torchTuned, variant });
   }
   const times = Object.fromEntries(contestants.map((c) => [c.key, []]));
@@ -132,9 +139,10 @@ const line = (cells) => `| ${cells.map((cell, i) => cell.padEnd(widths[i])).join
 const table = [line(header), `|${widths.map((w) => "-".repeat(w + 2)).join("|")}|`, ...rows.map(line)].join(
   "\n",
 );
+const where = options.device === "cpu" ? `${threads} threads, ${cpus()[0].model.trim()}` : info.gradtape.gpu;
 console.log(`\n${table}\n`);
 console.log(
-  `medians of ${rounds} alternating rounds, ${threads} threads, ${cpus()[0].model.trim()}, gradtape ${info.gradtape.version}, oneDNN ${info.gradtape.onednn}, PyTorch ${info.torch?.version ?? "absent"}`,
+  `medians of ${rounds} alternating rounds, ${where}, gradtape ${info.gradtape.version}, oneDNN ${info.gradtape.onednn}, PyTorch ${info.torch?.version ?? "absent"}`,
 );
 
 if (options.save) {
@@ -154,7 +162,7 @@ if (options.save) {
     date: new Date().toISOString().slice(0, 10),
   };
   mkdirSync(new URL("results/", import.meta.url), { recursive: true });
-  const base = new URL(`results/${machine.date}-cpu`, import.meta.url);
+  const base = new URL(`results/${machine.date}-${options.device.replace(":", "")}`, import.meta.url);
   const command = `npm run bench -- ${process.argv.slice(2).join(" ")}`.trim();
   writeFileSync(
     `${fileURLToPath(base)}.json`,
@@ -162,7 +170,7 @@ if (options.save) {
   );
   writeFileSync(
     `${fileURLToPath(base)}.md`,
-    `# CPU, ${machine.date}\n\n\`${command}\` at ${commit}: ${machine.cpu}, ${threads} threads, Node ${process.version}, oneDNN ${info.gradtape.onednn} (${info.gradtape.isa}), PyTorch ${info.torch?.version ?? "absent"} (${info.torch?.onednn ?? ""}). Medians of ${rounds} alternating rounds.\n\n${table}\n`,
+    `# ${options.device.toUpperCase()}, ${machine.date}\n\n\`${command}\` at ${commit}: ${where}, Node ${process.version}, oneDNN ${info.gradtape.onednn} (${info.gradtape.isa}), PyTorch ${info.torch?.version ?? "absent"} (${info.torch?.onednn ?? ""}). Medians of ${rounds} alternating rounds.\n\n${table}\n`,
   );
-  console.log(`saved to bench/results/${machine.date}-cpu.{json,md}`);
+  console.log(`saved to bench/results/${machine.date}-${options.device.replace(":", "")}.{json,md}`);
 }

@@ -10,7 +10,7 @@ export type Float32Precision = "ieee" | "tf32";
 let precision: Float32Precision = "ieee";
 let deterministic = false;
 let autotune = false;
-let cudnn = true;
+let cudnn = process.env.GRADTAPE_CUDNN !== "0";
 let winograd = true;
 
 /**
@@ -77,7 +77,10 @@ export function isAutotuned(): boolean {
   return autotune;
 }
 
-/** Allows or forbids cuDNN; without it, convolutions are computed by im2col and a matrix product. For comparisons. */
+/**
+ * Allows or forbids cuDNN; without it, convolutions are computed by im2col and a matrix product. For comparisons. GRADTAPE_CUDNN=0 in
+ * the environment forbids it from the start.
+ */
 export function allowCudnn(on: boolean): void {
   cudnn = checkBoolean("allowCudnn", "on", on);
   native.setCuda("cudnn", on ? 1 : 0);

@@ -5,11 +5,8 @@ import { trainingStep } from "../support/step.mjs";
 function lenet(batch) {
   manualSeed(1);
   const model = models.lenet5({ numClasses: 10, inputSize: 28 });
-  return trainingStep(
-    model,
-    randn([batch, 1, 28, 28]),
-    randint(0, 10, [batch]),
-    optim.sgd(model.parameters(), { lr: 0.01, momentum: 0.9 }),
+  return trainingStep(model, randn([batch, 1, 28, 28]), randint(0, 10, [batch]), (parameters) =>
+    optim.sgd(parameters, { lr: 0.01, momentum: 0.9 }),
   );
 }
 

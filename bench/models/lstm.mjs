@@ -1,12 +1,13 @@
 // Forward and backward of LSTM layers at the size of a small language model: 35 steps, batch 20, 650 inputs and 650 hidden units. The
 // input requires grad, as behind an embedding.
 import { manualSeed, nn, randn, tidy } from "gradtape";
+import { device } from "../support/device.mjs";
 
 function lstm(numLayers) {
   manualSeed(1);
-  const layer = new nn.LSTM(650, 650, { numLayers });
-  const x = randn([35, 20, 650], { requiresGrad: true });
-  const dy = randn([35, 20, 650]);
+  const layer = new nn.LSTM(650, 650, { numLayers }).to(device);
+  const x = randn([35, 20, 650], { device, requiresGrad: true });
+  const dy = randn([35, 20, 650], { device });
   return {
     step: () =>
       tidy(() => {

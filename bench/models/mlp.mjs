@@ -11,7 +11,7 @@ function mlp(makeOptimizer) {
     new nn.ReLU(),
     new nn.Linear(64, 10),
   );
-  return trainingStep(model, randn([32, 64]), randint(0, 10, [32]), makeOptimizer(model.parameters()));
+  return trainingStep(model, randn([32, 64]), randint(0, 10, [32]), makeOptimizer);
 }
 
 export const benchmarks = [

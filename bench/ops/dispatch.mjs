@@ -1,12 +1,13 @@
 // What one enqueued operation costs JavaScript: an addition of 16 elements, a thousand per scope. The engine runs them meanwhile; the
 // time counts until the last call has returned.
 import { ones, tidy } from "gradtape";
+import { device } from "../support/device.mjs";
 
 const inner = 1000;
 
 function adds(requiresGrad) {
-  const a = ones([16], { requiresGrad });
-  const b = ones([16]);
+  const a = ones([16], { device, requiresGrad });
+  const b = ones([16], { device });
   return {
     inner,
     step: () =>

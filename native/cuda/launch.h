@@ -76,7 +76,8 @@ inline void each(int64_t count, Body body) {
   const int64_t grid =
       std::min((count + kThreads - 1) / kThreads, INT64_C(32) * context().gpu->multiprocessors);
   // clang-format off
-  each_kernel<<<static_cast<unsigned>(grid), kThreads, 0, stream()>>>(count, body);  // clang-format on
+  each_kernel<<<static_cast<unsigned>(grid), kThreads, 0, stream()>>>(count, body);
+  // clang-format on
   check(cudaGetLastError(), "launch");
 }
 
@@ -86,7 +87,8 @@ inline void blocks(int64_t count, int threads, Body body) {
   if (count <= 0) return;
   const int64_t grid = std::min(count, INT64_C(0x7fffffff));
   // clang-format off
-  blocks_kernel<<<static_cast<unsigned>(grid), static_cast<unsigned>(threads), 0, stream()>>>(count, body);  // clang-format on
+  blocks_kernel<<<static_cast<unsigned>(grid), static_cast<unsigned>(threads), 0, stream()>>>(count, body);
+  // clang-format on
   check(cudaGetLastError(), "launch");
 }
 

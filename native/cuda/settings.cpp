@@ -1,11 +1,17 @@
 #include "cuda/settings.h"
 
+#include <cstdlib>
 #include <cstring>
 
 namespace gt::cuda {
 
 Settings& settings() {
-  static Settings& instance = *new Settings;
+  static Settings& instance = *[] {
+    auto* made = new Settings;
+    const char* cudnn = std::getenv("GRADTAPE_CUDNN");
+    if (cudnn && std::strcmp(cudnn, "0") == 0) made->cudnn.store(false);
+    return made;
+  }();
   return instance;
 }
 
