@@ -51,7 +51,15 @@ export function retain(t: Tensor): void {
 }
 
 export function drop(t: Tensor): void {
-  if (--t.refs > 0 || t.id === 0) return;
+  if (--t.refs > 0) {
+    // Only the node that made it holds it, which therefore must not wait for its end: nobody else can run that node.
+    if (t.refs === 1 && t.savedByMaker && t.disposed) {
+      t.savedByMaker = false;
+      t.node!.release();
+    }
+    return;
+  }
+  if (t.id === 0) return;
   const id = t.id;
   t.id = 0;
   t.storage.tensors--;

@@ -145,6 +145,7 @@ export function record(
   if (needsGrad(inputs)) {
     y.requiresGrad = true;
     y.node = new TapeNode(op, inputs, saved, backward, 1);
+    if (saved.includes(y)) y.savedByMaker = true;
   }
   return y;
 }
@@ -163,6 +164,7 @@ export function recordMany(
     y.requiresGrad = true;
     y.node = node;
     y.outputIndex = i;
+    if (saved.includes(y)) y.savedByMaker = true;
   });
 }
 

@@ -50,6 +50,7 @@ export class Tensor {
   /** @internal */ outputIndex = 0;
   /** @internal */ refs = 1;
   /** @internal */ disposed = false;
+  /** @internal True if the node that made this tensor also saved it. */ savedByMaker = false;
   /** @internal */ kept = false;
   /** @internal */ watched = false;
   /** @internal */ lastGradient: Tensor | null = null;

@@ -10,6 +10,7 @@ import {
   memoryStats,
   noGrad,
   ones,
+  randn,
   type Tensor,
   tensor,
   tidy,
@@ -21,6 +22,36 @@ import { expectError } from "./support/op-suite.js";
 const leaf = (...values: number[]) => tensor(values, { dtype: "float64", requiresGrad: true });
 const constant = (...values: number[]) => tensor(values, { dtype: "float64" });
 const read = (t: Tensor | null) => (t === null ? null : [...t.dataSync()]);
+
+describe("a graph that never runs", () => {
+  const leaf = () => randn([64], { requiresGrad: true });
+  const graphs: [string, (x: Tensor) => unknown][] = [
+    ["of an op that saves its output", (x) => x.tanh()],
+    ["of several", (x) => x.exp().sigmoid().tanh().sum()],
+    ["with an output that two read", (x) => [x.tanh()].map((y) => y.mul(y).add(y.exp()))],
+    ["of an op with several outputs", (x) => x.reshape([4, 16]).sort({ dim: 1 }).values.exp()],
+  ];
+  for (const [name, build] of graphs) {
+    it(`${name} leaves nothing behind`, () => {
+      const x = leaf();
+      const before = memoryStats().tensors;
+      for (let i = 0; i < 10; i++) tidy(() => void build(x));
+      expect(memoryStats().tensors).toBe(before);
+      x.dispose();
+    });
+  }
+
+  it("whose output was disposed can still be run from what comes after", () => {
+    const x = leaf();
+    const y = x.tanh();
+    const z = y.sum();
+    y.dispose();
+    z.backward();
+    const t = x.detach().tanh();
+    const want = t.mul(t).neg().add(1).dataSync() as Float32Array;
+    (x.grad!.dataSync() as Float32Array).forEach((g, i) => void expect(g).toBeCloseTo(want[i], 6));
+  });
+});
 
 describe("backward", () => {
   it("sums over a diamond, visiting each node once", () => {
