@@ -21,7 +21,7 @@ struct Block {
   // Joins one value per thread with an associative `join`, always in the same order; every thread gets the
   // result.
   template <class T, class Join>
-  GT_DEV T reduce(T value, const Join& join) const {
+  GT_DEV T reduce(T value, [[maybe_unused]] const Join& join) const {
 #ifndef GT_EMULATE
     __shared__ alignas(16) unsigned char memory[1024 * sizeof(T)];
     T* const shared = reinterpret_cast<T*>(memory);
