@@ -97,8 +97,10 @@ for (const { name, title, peers } of chosen) {
     for (const { key, runner, variant } of contestants) {
       const answer = await runner.ask({ name, variant });
       if (answer?.nanoseconds) times[key].push(answer.nanoseconds);
-      else if (round === 0)
+      else if (round === 0) {
+        if (key === "gradtape") process.exitCode = 1;
         console.error(`${name}: ${key} gave no time${answer?.error ? ` (${answer.error})` : ""}`);
+      }
       await new Promise((resolve) => setTimeout(resolve, 30));
     }
     process.stderr.write(`\r${name}: round ${round + 1} of ${rounds}   `);

@@ -66,15 +66,24 @@ function suite(title, args, env = {}) {
   const result = existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : null;
   rmSync(folder, { recursive: true });
   if (!result) return section(title, false, "the tests did not run", ran.output);
-  const failed = result.testResults.flatMap((f) =>
-    f.assertionResults
-      .filter((test) => test.status === "failed")
-      .map((test) => `${test.fullName}: ${test.failureMessages[0]?.split("\n")[0]}`),
-  );
-  const broken = result.testResults.filter((f) => f.status === "failed" && f.assertionResults.length === 0);
-  failed.push(...broken.map((f) => `${f.name}: ${f.message}`));
-  const summary = `${result.numPassedTests} passed, ${failed.length} failed, ${result.numPendingTests} skipped in ${ran.seconds.toFixed(0)} s`;
-  section(title, failed.length === 0 && result.numPassedTests > 0, summary, failed.slice(0, 60).join("\n"));
+  // What fails alike is told once, with how often and where first.
+  const kinds = new Map();
+  const note = (message, where) => {
+    const kind = kinds.get(message) ?? { count: 0, where };
+    kind.count++;
+    kinds.set(message, kind);
+  };
+  for (const file of result.testResults) {
+    if (file.status === "failed" && file.assertionResults.length === 0) note(file.message, file.name);
+    for (const test of file.assertionResults) {
+      if (test.status === "failed") note(test.failureMessages[0]?.split("\n")[0], test.fullName);
+    }
+  }
+  const failed = [...kinds]
+    .sort(([, a], [, b]) => b.count - a.count)
+    .map(([message, { count, where }]) => `${count} × ${message}\n    ${where}`);
+  const summary = `${result.numPassedTests} passed, ${result.numFailedTests} failed, ${result.numPendingTests} skipped in ${ran.seconds.toFixed(0)} s`;
+  section(title, failed.length === 0 && result.numPassedTests > 0, summary, failed.slice(0, 30).join("\n"));
 }
 
 suite("ops, layers and optimizers", ["test/ops", "test/nn", "test/optim"]);
