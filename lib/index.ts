@@ -141,6 +141,7 @@ export {
   zero_,
 } from "./ops/inplace.js";
 export { chunk, concat, type DimOption, flip, repeat, roll, split, stack, tile, unbind } from "./ops/join.js";
+export { type LocalResponseNormOptions, localResponseNorm } from "./ops/local-response-norm.js";
 export {
   type CrossEntropyOptions,
   crossEntropy,

@@ -23,6 +23,7 @@ export {
   smoothL1Loss,
 } from "../ops/element-loss.js";
 export { type EmbeddingOptions, embedding, oneHot } from "../ops/index.js";
+export { type LocalResponseNormOptions, localResponseNorm } from "../ops/local-response-norm.js";
 export {
   type CrossEntropyOptions,
   crossEntropy,

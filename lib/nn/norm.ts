@@ -4,6 +4,7 @@ import { ArgumentError, ShapeError } from "../errors.js";
 import { batchNorm, batchNormRelu } from "../ops/batch-norm.js";
 import { ones, zeros } from "../ops/create.js";
 import { add_ } from "../ops/inplace.js";
+import { type LocalResponseNormOptions, localResponseNorm } from "../ops/local-response-norm.js";
 import { groupNorm, instanceNorm, layerNorm, rmsNorm } from "../ops/norm.js";
 import { checkShape, type Shape, showShape } from "../shape.js";
 import { noGrad } from "../tape.js";
@@ -273,5 +274,32 @@ export class GroupNorm extends Module {
 
   override extraRepr(): string {
     return `${this.numGroups}, ${this.numChannels}, eps=${this.eps}, affine=${this.weight !== null}`;
+  }
+}
+
+/**
+ * {@link localResponseNorm} of x [N, C, …].
+ * @example new nn.LocalResponseNorm(5, { k: 2 }).forward(ones([8, 96, 55, 55])).shape   // [8, 96, 55, 55]
+ */
+export class LocalResponseNorm extends Module {
+  readonly size: number;
+  private readonly options: LocalResponseNormOptions;
+
+  constructor(size: number, options?: LocalResponseNormOptions) {
+    super();
+    const op = "LocalResponseNorm";
+    this.size = checkInteger(op, "size", size, 1, 2 ** 31 - 1);
+    this.options = { ...checkOptions(op, options, ["alpha", "beta", "k"]) };
+    for (const [name, value] of Object.entries(this.options))
+      if (value !== undefined) checkNumber(op, name, value);
+  }
+
+  forward(x: Tensor): Tensor {
+    return localResponseNorm(x, this.size, this.options);
+  }
+
+  override extraRepr(): string {
+    const { alpha = 1e-4, beta = 0.75, k = 1 } = this.options;
+    return `${this.size}, alpha=${alpha}, beta=${beta}, k=${k}`;
   }
 }

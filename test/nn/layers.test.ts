@@ -70,6 +70,7 @@ const cases: Case[] = [
     [4, 3, 5],
     { weight: [5] },
   ],
+  ["LocalResponseNorm", () => new nn.LocalResponseNorm(3, { k: 2 }), [2, 5, 3], [2, 5, 3], {}],
   ["RMSNorm", () => new nn.RMSNorm(5), [4, 3, 5], [4, 3, 5], { weight: [5] }],
   ["GroupNorm", () => new nn.GroupNorm(2, 4), [2, 4, 3], [2, 4, 3], { weight: [4], bias: [4] }],
   ["Softmax", () => new nn.Softmax({ dim: 1 }), [2, 4, 3], [2, 4, 3], {}],
