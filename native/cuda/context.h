@@ -19,9 +19,9 @@ struct Fault {
   unsigned int set;
   int32_t code;  // an ErrorCode
   uint64_t sequence;
-  int64_t value, limit;
+  int64_t values[3];
   const char* kernel;  // host memory, here and below: only the host looks
-  const char* format;  // the message, for value and limit
+  const char* format;  // the message, for the values
 };
 
 // One GPU.
@@ -72,7 +72,7 @@ struct Reporter {
   const char* format;
   ErrorCode code;
 
-  GT_DEV void operator()(int64_t value, int64_t limit) const {
+  GT_DEV void operator()(int64_t first, int64_t second = 0, int64_t third = 0) const {
 #ifdef __CUDA_ARCH__
     const unsigned int before = atomicCAS(&fault->set, 0u, 1u);
 #else
@@ -82,16 +82,18 @@ struct Reporter {
     if (before != 0) return;
     fault->code = static_cast<int32_t>(code);
     fault->sequence = sequence;
-    fault->value = value;
-    fault->limit = limit;
+    fault->values[0] = first;
+    fault->values[1] = second;
+    fault->values[2] = third;
     fault->kernel = kernel;
     fault->format = format;
   }
 };
-// `format` may print two values of %lld.
+// `format` may print up to three values, with %lld. `op` is the name in the message, for kernels whose op has
+// another.
 inline Reporter reporter(const char* format = "index %lld is out of range (size %lld)",
-                         ErrorCode code = ErrorCode::index_out_of_range) {
-  return {context().fault, context().sequence, context().kernel, format, code};
+                         ErrorCode code = ErrorCode::index_out_of_range, const char* op = nullptr) {
+  return {context().fault, context().sequence, op ? op : context().kernel, format, code};
 }
 
 // Whether an earlier kernel failed; for updates in place.

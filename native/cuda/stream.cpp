@@ -125,7 +125,9 @@ class Waiter {
       std::snprintf(error.kernel, sizeof error.kernel, "%s", job.fault->kernel);
       const int head = std::snprintf(error.message, sizeof error.message, "%s: ", job.fault->kernel);
       std::snprintf(error.message + head, sizeof error.message - static_cast<size_t>(head), job.fault->format,
-                    static_cast<long long>(job.fault->value), static_cast<long long>(job.fault->limit));
+                    static_cast<long long>(job.fault->values[0]),
+                    static_cast<long long>(job.fault->values[1]),
+                    static_cast<long long>(job.fault->values[2]));
     } else if (job.to) {
       std::memcpy(job.to, job.pinned, static_cast<size_t>(job.bytes));
     }

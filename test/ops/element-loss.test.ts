@@ -14,6 +14,7 @@ import {
   tensor,
   zeros,
 } from "../../lib/index.js";
+import { onEachDevice } from "../support/devices.js";
 import { type Nd, nd, zip } from "../support/nd.js";
 import { testOp } from "../support/op-suite.js";
 import type { Rng } from "../support/rng.js";
@@ -233,9 +234,13 @@ describe("losses of elements", () => {
     expect(gradient((x) => l1Loss(x, target, { reduction: "sum" }), [1, 3])).toEqual([0, 1]);
     expect(gradient((x) => smoothL1Loss(x, target, { reduction: "sum" }), [1, 2.5])).toEqual([0, 0.5]);
   });
-  it("refuse what is no probability, when it is read", async () => {
+});
+
+onEachDevice((device) => {
+  it("binaryCrossEntropy refuses what is no probability, when it is read", async () => {
     for (const bad of [-0.5, 1.5]) {
-      await expect(binaryCrossEntropy(tensor([0.5, bad]), tensor([0, 1])).item()).rejects.toThrow(
+      const loss = binaryCrossEntropy(tensor([0.5, bad], { device }), tensor([0, 1], { device }));
+      await expect(loss.item()).rejects.toThrow(
         /binaryCrossEntropy: x has elements that are no probabilities from 0 to 1/,
       );
     }

@@ -11,6 +11,7 @@ import {
   zeros,
 } from "../../lib/index.js";
 import { expectClose } from "../support/close.js";
+import { onEachDevice } from "../support/devices.js";
 import { type Nd, nd } from "../support/nd.js";
 import { makeTensor, testOp, toNd } from "../support/op-suite.js";
 import { Rng } from "../support/rng.js";
@@ -248,20 +249,24 @@ testOp<Params | undefined>("nllLoss", {
   errors: errors(nllLoss, "nllLoss", "logProbs"),
 });
 
-describe("losses over classes", () => {
-  it("refuse a target that is no class, when it is read", async () => {
+onEachDevice((device) => {
+  it("losses refuse a target that is no class, when it is read", async () => {
     const message = /element 2 of target is 5, which is no class from 0 to 4/;
+    const logits = zeros([3, 5], { device });
     for (const dtype of ["int64", "int32"] as const) {
-      const target = tensor([0, 4, 5], { dtype });
-      await expect(crossEntropy(zeros([3, 5]), target).item()).rejects.toThrow(message);
-      await expect(nllLoss(zeros([3, 5]), target).item()).rejects.toThrow(IndexError);
-      await expect(crossEntropy(zeros([1, 5, 3]), target.reshape([1, 3])).item()).rejects.toThrow(message);
-      await expect(crossEntropy(zeros([3, 5]), tensor([-1, 4, 5], { dtype })).item()).rejects.toThrow(
+      const target = tensor([0, 4, 5], { dtype, device });
+      await expect(crossEntropy(logits, target).item()).rejects.toThrow(message);
+      await expect(nllLoss(logits, target).item()).rejects.toThrow(IndexError);
+      const turned = crossEntropy(zeros([1, 5, 3], { device }), target.reshape([1, 3]));
+      await expect(turned.item()).rejects.toThrow(message);
+      await expect(crossEntropy(logits, tensor([-1, 4, 5], { dtype, device })).item()).rejects.toThrow(
         /crossEntropy: element 0 of target is -1/,
       );
     }
   });
+});
 
+describe("losses over classes", () => {
   it("take channels-last logits as they are", () => {
     const rng = new Rng(4);
     const image = nd(

@@ -1,7 +1,8 @@
 // Every optimizer against the formulas of its paper in plain float64 loops, over 20 steps with all options.
 import { describe, expect, it } from "vitest";
-import { type DType, memoryStats, optim, type Tensor, tensor, tidy } from "../../lib/index.js";
+import { type Device, type DType, memoryStats, optim, type Tensor, tensor, tidy } from "../../lib/index.js";
 import { expectClose } from "../support/close.js";
+import { onEachDevice } from "../support/devices.js";
 import { nd } from "../support/nd.js";
 import { expectError } from "../support/op-suite.js";
 import { Rng } from "../support/rng.js";
@@ -80,134 +81,138 @@ function values(n: number, rng: Rng): Float64Array {
   return Float64Array.from({ length: n }, () => rng.normal());
 }
 
-function toTensor(data: Float64Array, shape: number[], dtype: DType): Tensor {
-  return tensor(data, { shape, dtype });
+function toTensor(data: Float64Array, shape: number[], dtype: DType, device: Device): Tensor {
+  return tensor(data, { shape, dtype, device });
 }
 
-describe.each(["float32", "float64"] as const)("%s", (dtype) => {
-  it.each(cases)("%s", (_, make, reference) => {
-    const rng = new Rng(7);
-    const shapes = [[3, 5], [1025], [], [0, 4], [70, 300]];
-    const start = shapes.map((s) =>
-      values(
-        s.reduce((a, b) => a * b, 1),
-        rng,
-      ),
-    );
-    const expected = start.map((d) =>
-      dtype === "float32" ? Float64Array.from(Float32Array.from(d)) : d.slice(),
-    );
-    const params = start.map((d, i) => toTensor(d, shapes[i], dtype).requiresGrad_());
-    const states = shapes.map(() => ({ t: 0 }));
-    const optimizer = make(params);
-    for (let step = 0; step < 20; step++) {
-      params.forEach((p, i) => {
-        // The second parameter has no gradient at first: its own count starts later.
-        if (i === 1 && step < 3) return;
-        const g = Float32Array.from(values(p.numel, rng)) as unknown as Float64Array;
-        const strided = i === 0 && step % 2 === 1;
-        const t = toTensor(Float64Array.from(g), shapes[i], dtype);
-        // A gradient in another memory layout.
-        p.grad = strided ? t.transpose(0, 1).contiguous().transpose(0, 1) : t;
-        reference(expected[i], Float64Array.from(g), states[i]);
-      });
-      if (step === 10) {
-        // Whether a learning rate set between steps arrives is tested below; here it must not disturb.
-        optimizer.lr = optimizer.groups[0].lr;
-      }
-      optimizer.step();
-      optimizer.zeroGrad();
-      expect(params.every((p) => p.grad === null)).toBe(true);
-    }
-    const tolerance = dtype === "float32" ? { rtol: 1e-5, atol: 2e-6 } : tolerances.float64;
-    params.forEach((p, i) => {
-      expectClose(
-        `parameter ${i}`,
-        nd(p.shape, p.dataSync() as Float64Array),
-        nd(p.shape, expected[i]),
-        tolerance,
+onEachDevice((device) => {
+  describe.each(["float32", "float64"] as const)("%s", (dtype) => {
+    it.each(cases)("%s", (_, make, reference) => {
+      const rng = new Rng(7);
+      const shapes = [[3, 5], [1025], [], [0, 4], [70, 300]];
+      const start = shapes.map((s) =>
+        values(
+          s.reduce((a, b) => a * b, 1),
+          rng,
+        ),
       );
+      const expected = start.map((d) =>
+        dtype === "float32" ? Float64Array.from(Float32Array.from(d)) : d.slice(),
+      );
+      const params = start.map((d, i) => toTensor(d, shapes[i], dtype, device).requiresGrad_());
+      const states = shapes.map(() => ({ t: 0 }));
+      const optimizer = make(params);
+      for (let step = 0; step < 20; step++) {
+        params.forEach((p, i) => {
+          // The second parameter has no gradient at first: its own count starts later.
+          if (i === 1 && step < 3) return;
+          const g = Float32Array.from(values(p.numel, rng)) as unknown as Float64Array;
+          const strided = i === 0 && step % 2 === 1;
+          const t = toTensor(Float64Array.from(g), shapes[i], dtype, device);
+          // A gradient in another memory layout.
+          p.grad = strided ? t.transpose(0, 1).contiguous().transpose(0, 1) : t;
+          reference(expected[i], Float64Array.from(g), states[i]);
+        });
+        if (step === 10) {
+          // Whether a learning rate set between steps arrives is tested below; here it must not disturb.
+          optimizer.lr = optimizer.groups[0].lr;
+        }
+        optimizer.step();
+        optimizer.zeroGrad();
+        expect(params.every((p) => p.grad === null)).toBe(true);
+      }
+      const tolerance = dtype === "float32" ? { rtol: 1e-5, atol: 2e-6 } : tolerances.float64;
+      params.forEach((p, i) => {
+        expectClose(
+          `parameter ${i}`,
+          nd(p.shape, p.dataSync() as Float64Array),
+          nd(p.shape, expected[i]),
+          tolerance,
+        );
+      });
+      optimizer.dispose();
     });
-    optimizer.dispose();
   });
 });
 
-const ones = (n = 3) => tensor(new Float64Array(n).fill(1), { dtype: "float64", requiresGrad: true });
+const ones = (device: Device = "cpu") => tensor([1, 1, 1], { dtype: "float64", device, requiresGrad: true });
 
-describe("settings", () => {
-  it("takes a new learning rate at the next step", () => {
-    const p = ones();
-    const optimizer = optim.sgd([p], { lr: 1 });
-    p.grad = tensor([1, 1, 1], { dtype: "float64" });
-    optimizer.step();
-    optimizer.lr = 0.5;
-    optimizer.step();
-    expect([...p.dataSync()]).toEqual([-0.5, -0.5, -0.5]);
-    expect(optimizer.groups[0].lr).toBe(0.5);
-  });
+onEachDevice((device) => {
+  describe("settings", () => {
+    it("takes a new learning rate at the next step", () => {
+      const p = ones(device);
+      const optimizer = optim.sgd([p], { lr: 1 });
+      p.grad = tensor([1, 1, 1], { dtype: "float64", device });
+      optimizer.step();
+      optimizer.lr = 0.5;
+      optimizer.step();
+      expect([...p.dataSync()]).toEqual([-0.5, -0.5, -0.5]);
+      expect(optimizer.groups[0].lr).toBe(0.5);
+    });
 
-  it("keeps groups apart", () => {
-    const [a, b] = [ones(), ones()];
-    const optimizer = optim.sgd([{ params: [a], lr: 1 }, { params: [b] }], { lr: 0.25, weightDecay: 0 });
-    a.grad = tensor([1, 1, 1], { dtype: "float64" });
-    b.grad = tensor([1, 1, 1], { dtype: "float64" });
-    optimizer.step();
-    expect([...a.dataSync(), ...b.dataSync()]).toEqual([0, 0, 0, 0.75, 0.75, 0.75]);
-    optimizer.addGroup({ params: [ones()], lr: 3 });
-    expect(optimizer.groups.map((g) => g.lr)).toEqual([1, 0.25, 3]);
-  });
+    it("keeps groups apart", () => {
+      const [a, b] = [ones(device), ones(device)];
+      const optimizer = optim.sgd([{ params: [a], lr: 1 }, { params: [b] }], { lr: 0.25, weightDecay: 0 });
+      a.grad = tensor([1, 1, 1], { dtype: "float64", device });
+      b.grad = tensor([1, 1, 1], { dtype: "float64", device });
+      optimizer.step();
+      expect([...a.dataSync(), ...b.dataSync()]).toEqual([0, 0, 0, 0.75, 0.75, 0.75]);
+      optimizer.addGroup({ params: [ones(device)], lr: 3 });
+      expect(optimizer.groups.map((g) => g.lr)).toEqual([1, 0.25, 3]);
+    });
 
-  it("goes on from a saved state as if nothing happened", () => {
-    for (const make of [
-      (p: Tensor[]) => optim.adam(p, { lr: 0.1 }),
-      (p: Tensor[]) => optim.sgd(p, { lr: 0.1, momentum: 0.9 }),
-    ]) {
-      const run = (reload: boolean) => {
-        const p = ones();
-        let optimizer: AnyOptimizer = make([p]);
-        for (let i = 0; i < 6; i++) {
-          p.grad = tensor([1 + i, -2, i], { dtype: "float64" });
-          optimizer.step();
-          if (reload && i === 2) {
-            const state = optimizer.stateDict();
-            const next = make([p]);
-            next.lr = 77;
-            next.loadStateDict({
-              groups: JSON.parse(JSON.stringify(state.groups)),
-              tensors: state.tensors,
-            } as never);
-            optimizer.dispose();
-            optimizer = next;
+    it("goes on from a saved state as if nothing happened", () => {
+      for (const make of [
+        (p: Tensor[]) => optim.adam(p, { lr: 0.1 }),
+        (p: Tensor[]) => optim.sgd(p, { lr: 0.1, momentum: 0.9 }),
+      ]) {
+        const run = (reload: boolean) => {
+          const p = ones(device);
+          let optimizer: AnyOptimizer = make([p]);
+          for (let i = 0; i < 6; i++) {
+            p.grad = tensor([1 + i, -2, i], { dtype: "float64", device });
+            optimizer.step();
+            if (reload && i === 2) {
+              const state = optimizer.stateDict();
+              const next = make([p]);
+              next.lr = 77;
+              next.loadStateDict({
+                groups: JSON.parse(JSON.stringify(state.groups)),
+                tensors: state.tensors,
+              } as never);
+              optimizer.dispose();
+              optimizer = next;
+            }
           }
-        }
-        return [...p.dataSync()];
-      };
-      expect(run(true)).toEqual(run(false));
-    }
-  });
+          return [...p.dataSync()];
+        };
+        expect(run(true)).toEqual(run(false));
+      }
+    });
 
-  it("counts as an in-place change for the tape", () => {
-    const p = ones();
-    const y = p.mul(p).sum();
-    p.grad = tensor([1, 1, 1], { dtype: "float64" });
-    optim.sgd([p]).step();
-    expectError({ run: () => y.backward(), code: "GT_AUTOGRAD", message: /changed in place/ });
-  });
+    it("counts as an in-place change for the tape", () => {
+      const p = ones(device);
+      const y = p.mul(p).sum();
+      p.grad = tensor([1, 1, 1], { dtype: "float64", device });
+      optim.sgd([p]).step();
+      expectError({ run: () => y.backward(), code: "GT_AUTOGRAD", message: /changed in place/ });
+    });
 
-  it("survives a tidy() around its first step and leaks nothing", () => {
-    const p = ones();
-    const optimizer = optim.adam([p]);
-    const step = () =>
-      tidy(() => {
-        optimizer.zeroGrad();
-        p.mul(p).sum().backward();
-        optimizer.step();
-      });
-    step();
-    const before = memoryStats().tensors;
-    for (let i = 0; i < 50; i++) step();
-    expect(memoryStats().tensors).toBe(before);
-    expect(optimizer.stateDict().tensors.get("0.step")!.itemSync()).toBe(51);
+    it("survives a tidy() around its first step and leaks nothing", () => {
+      const p = ones(device);
+      const optimizer = optim.adam([p]);
+      const step = () =>
+        tidy(() => {
+          optimizer.zeroGrad();
+          p.mul(p).sum().backward();
+          optimizer.step();
+        });
+      step();
+      const before = memoryStats().tensors;
+      for (let i = 0; i < 50; i++) step();
+      expect(memoryStats().tensors).toBe(before);
+      expect(optimizer.stateDict().tensors.get("0.step")!.itemSync()).toBe(51);
+    });
   });
 });
 

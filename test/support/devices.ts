@@ -1,6 +1,7 @@
 // Which devices the op suite runs on. An absent one shows as skipped, with the reason; one that
 // GRADTAPE_TEST_DEVICES names must be there.
 
+import { describe, it } from "vitest";
 import { describeCuda } from "../../lib/device.js";
 import type { Device } from "../../lib/index.js";
 
@@ -26,4 +27,14 @@ export function testDevices(): TestDevice[] {
   return required
     ? devices.filter(({ name, device }) => device === null || required.includes(name))
     : devices;
+}
+
+/** Describes the same tests for every device. */
+export function onEachDevice(tests: (device: Device) => void): void {
+  for (const { name, device, reason } of testDevices()) {
+    describe(name, () => {
+      if (device === null) it.skip(`is not here: ${reason}`, () => {});
+      else tests(device);
+    });
+  }
 }
