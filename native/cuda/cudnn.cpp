@@ -132,6 +132,5 @@ LibraryReport report_cudnn() {
           library.version > 0 ? cudnn::version_text(library.version) : "", library.reason};
 }
 
-LibraryReport report_cublaslt() { return {"cuBLASLt", "", "", "unused"}; }
 
 }  // namespace gt::cuda

@@ -158,18 +158,33 @@ void column_sums(Dtype dtype, int64_t rows, int64_t n, int64_t ld, const void* f
   });
 }
 
-void gemm(const char* op, const Gemm& g, const void* a, const void* b, void* y) {
-  check_gemm(op, g);
-  if (g.m > 0 && g.n > 0 && g.k > 0 && g.batch > 0) {
+namespace {
+
+void gemm_once(const char* op, const Gemm& g, const void* a, const void* b, void* y) {
+  if (g.m > 0 && g.n > 0 && g.k > 0) {
     if (gemm_cublaslt(op, g, a, b, y)) return;
     Gemm bare = g;
     bare.epilogue = Epilogue::none;
     if (g.epilogue != Epilogue::none && gemm_cublaslt(op, bare, a, b, y))
       return as_float(g.dtype, [&]<class T>(T*) { finish<T>(g, a, y); });
   }
-  if (g.batch == 0) return;
   run_product(g.dtype, product_of(g, a, b, y));
   as_float(g.dtype, [&]<class T>(T*) { finish<T>(g, a, y); });
+}
+
+}  // namespace
+
+void gemm(const char* op, const Gemm& g, const void* a, const void* b, void* y) {
+  constexpr int64_t kMost = 65535;  // products of one launch: a dimension of a grid
+  check_gemm(op, g);
+  const auto size = static_cast<int64_t>(dtype_size(g.dtype));
+  for (int64_t begin = 0; begin < g.batch; begin += kMost) {
+    Gemm part = g;
+    part.batch = std::min(kMost, g.batch - begin);
+    gemm_once(op, part, static_cast<const char*>(a) + begin * g.a_batch * size,
+              static_cast<const char*>(b) + begin * g.b_batch * size,
+              static_cast<char*>(y) + begin * g.y_batch * size);
+  }
 }
 
 // Integers are summed as unsigned ones, so that overflow wraps; the low bits are right in any width.

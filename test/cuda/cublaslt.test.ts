@@ -1,0 +1,179 @@
+// Matrix products through cuBLASLt: what is said where it is missing or old, when plans are made and kept, and what
+// happens when it refuses. The values are those of the op suite; see test/ops/matmul.test.ts.
+import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, describe, expect, it } from "vitest";
+import type { Ending } from "../reliability/child.js";
+import { isEmulationBuilt, runEmulated } from "./emulated.js";
+
+const folder = mkdtempSync(join(tmpdir(), "gradtape-cublaslt-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** What a module printed as its last line, as JSON. */
+function printed(ending: Ending): unknown {
+  expect({ code: ending.code, signal: ending.signal }, ending.stderr).toEqual({ code: 0, signal: null });
+  return JSON.parse(ending.stdout.trim().split("\n").at(-1)!);
+}
+
+/** Runs a module whose products are told on stderr, with a library of that kind. */
+const runWith = (library: string, code: string, machine = "", env = {}) =>
+  runEmulated(code, machine, { GRADTAPE_EMULATED_CUBLASLT: `trace,${library}`, ...env });
+const products = (ending: Ending) => ending.stderr.match(/^cublasLtMatmul \d.*$/gm) ?? [];
+
+const multiply = `
+  import { arange, matmul } from "gradtape";
+  const a = arange(0, 6).reshape([2, 3]), b = arange(0, 12).reshape([3, 4]);
+  const tell = (value) => console.log(JSON.stringify(value));
+  const product = () => matmul(a.to("cuda"), b.to("cuda")).toArray();
+  try { tell(await product()); } catch (e) { tell([e.name, e.code, e.message]); }
+`;
+const right = [
+  [20, 23, 26, 29],
+  [56, 68, 80, 92],
+];
+
+describe.skipIf(!isEmulationBuilt)("cuBLASLt", () => {
+  it("computes", async () => {
+    const ending = await runWith("", multiply);
+    expect(printed(ending)).toEqual(right);
+    expect(products(ending)).toEqual(["cublasLtMatmul 68 00 4 2 3 x1 epilogue 1 workspace 0"]);
+  });
+
+  it("is missing", async (context) => {
+    const ending = await runEmulated(multiply, "", { GRADTAPE_CUDA_LIBRARY_PATH: folder });
+    const said = printed(ending) as string[];
+    if (String(said) === String(right)) context.skip(); // this machine has one of its own
+    expect(said.slice(0, 2)).toEqual(["DeviceError", "GT_DEVICE"]);
+    expect(said[2]).toMatch(
+      /matmul: cuBLASLt was not found \(libcublasLt\.so\.13\); install it with: pip install nvidia-cublas, or name its folder in GRADTAPE_CUDA_LIBRARY_PATH/,
+    );
+  });
+
+  it("is not needed for integers", async () => {
+    const code = multiply.replaceAll("])", `]).to("int32")`);
+    expect(printed(await runEmulated(code, "", { GRADTAPE_CUDA_LIBRARY_PATH: folder }))).toEqual(right);
+  });
+
+  it("is too old", async () => {
+    const said = printed(await runWith("version=110502", multiply)) as string[];
+    expect(said.slice(0, 2)).toEqual(["DeviceError", "GT_DEVICE"]);
+    expect(said[2]).toMatch(
+      /cuBLASLt 11\.5\.2 is too old \(.*libcublasLt\.so\.13\), gradtape needs 12\.0\.0; install a newer one with: pip/,
+    );
+  });
+
+  it("lacks a function", async () => {
+    const other = fileURLToPath(new URL("../../build/emulated/libgradtape_cuda.so", import.meta.url));
+    symlinkSync(other, join(folder, "libcublasLt.so.13"));
+    const said = printed(await runEmulated(multiply, "", { GRADTAPE_CUDA_LIBRARY_PATH: folder })) as string[];
+    rmSync(join(folder, "libcublasLt.so.13"));
+    expect(said.slice(0, 2)).toEqual(["DeviceError", "GT_DEVICE"]);
+    expect(said[2]).toMatch(/libcublasLt\.so\.13 has no function cublasLtGetVersion; install a newer one/);
+  });
+
+  it("is found as version 12 where there is no 13", async () => {
+    const other = fileURLToPath(new URL("../../build/emulated/libcublasLt.so.13", import.meta.url));
+    symlinkSync(other, join(folder, "libcublasLt.so.12"));
+    const code = `${multiply}
+      import { describeCuda } from ${JSON.stringify(new URL("../../dist/device.js", import.meta.url))};
+      tell(describeCuda().libraries.find(({ name }) => name === "cuBLASLt"));
+    `;
+    const ending = await runWith("version=120803", code, "", { GRADTAPE_CUDA_LIBRARY_PATH: folder });
+    rmSync(join(folder, "libcublasLt.so.12"));
+    const found = printed(ending) as { path: string; version: string; reason?: string };
+    expect(found).toEqual({ name: "cuBLASLt", path: expect.any(String), version: expect.any(String) });
+    expect(found.version).toMatch(/^1[23]\./);
+  });
+
+  it("knows no algorithm for a product, or none with its epilogue", async () => {
+    const none = await runWith("heuristic=none", multiply);
+    expect([printed(none), products(none)]).toEqual([right, []]);
+    const biased = `
+      import { linear, ones } from "gradtape";
+      const on = { device: "cuda" };
+      console.log(JSON.stringify(await linear(ones([2, 3], on), ones([4, 3], on), ones([4], on)).toArray()));
+    `;
+    const four = [new Array(4).fill(4), new Array(4).fill(4)];
+    const fused = await runWith("", biased);
+    expect([printed(fused), products(fused).length]).toEqual([four, 1]);
+    expect(products(fused)[0]).toContain("epilogue 4");
+    const plain = await runWith("epilogues=none", biased);
+    expect([printed(plain), products(plain).length]).toEqual([four, 1]);
+    expect(products(plain)[0]).toContain("epilogue 1 ");
+  });
+
+  it("goes without the workspace that the GPU has no memory for", async () => {
+    const ending = await runWith("workspace=33554432", multiply, "memory=16777216");
+    expect(printed(ending)).toEqual(right);
+    expect(products(ending)[0]).toMatch(/workspace 0$/);
+    const roomy = await runWith("workspace=33554432", multiply);
+    expect(products(roomy)[0]).toMatch(/workspace 33554432$/);
+  });
+
+  it("has no memory of its own left", async () => {
+    for (const call of [
+      "Create",
+      "MatrixLayoutCreate",
+      "MatmulDescCreate",
+      "MatmulPreferenceCreate",
+      "Matmul",
+    ]) {
+      const [, code, message] = printed(await runWith(`fail=${call}`, multiply)) as string[];
+      expect(code).toBe("GT_OUT_OF_MEMORY");
+      expect(message).toMatch(/matmul: .* failed: CUBLAS_STATUS_ALLOC_FAILED/);
+    }
+  });
+
+  it("plans a product once, and again with TF32", async () => {
+    const ending = await runWith(
+      "",
+      `
+      import { setFloat32Precision, matmul, full } from "gradtape";
+      const a = full([3, 3], 1 + 2 ** -12, { device: "cuda" });
+      const values = [];
+      for (const precision of ["ieee", "tf32", "ieee"]) {
+        setFloat32Precision(precision);
+        for (let i = 0; i < 3; i++) values.push((await matmul(a, a).data())[0]);
+      }
+      console.log(JSON.stringify(values));
+    `,
+    );
+    const values = printed(ending) as number[];
+    expect(values.map((value) => value === 3)).toEqual(
+      [0, 1, 2, 3, 4, 5, 6, 7, 8].map((i) => i >= 3 && i < 6),
+    );
+    expect(products(ending).map((line) => line.split(" ")[1])).toEqual(
+      ["68", "77", "68"].flatMap((x) => [x, x, x]),
+    );
+    expect(ending.stderr.match(/^cublasLtMatmulAlgoGetHeuristic/gm)?.length).toBe(2);
+  });
+
+  it("takes views, transposes and batches without copies", async () => {
+    const ending = await runWith(
+      "",
+      `
+      import { arange, matmul } from "gradtape";
+      const there = (...shape) => arange(0, shape.reduce((a, b) => a * b)).reshape(shape).to("cuda");
+      const all = [
+        matmul(there(3, 2).transpose(0, 1), there(4, 3).transpose(0, 1)),
+        matmul(there(5, 2, 3), there(3, 4)),
+        matmul(there(5, 2, 3), there(5, 3, 4)),
+        matmul(there(2, 3), there(5, 3, 4)),
+        matmul(there(4, 8).slice({ dim: 1, start: 3, end: 6 }), there(3, 4)),
+      ];
+      for (const t of all) await t.data();
+      console.log(0);
+    `,
+    );
+    printed(ending);
+    expect(products(ending).map((line) => line.split(" ").slice(1, 7).join(" "))).toEqual([
+      "68 11 4 2 3 x1",
+      "68 00 4 10 3 x1",
+      "68 00 4 2 3 x5",
+      "68 00 4 2 3 x5",
+      "68 00 4 4 3 x1",
+    ]);
+  });
+});
