@@ -224,11 +224,11 @@ bool Environment::release(double id) {
   Lane& on = lane(tensor->device);
   if (--storage->refs == 0) {
 #ifdef GT_EXACT_MEMORY
+    on.stream.settle();
     if (tensor->device == 0) {
-      on.stream.wait_idle();
       std::free(storage->data);
     } else {
-      on.allocator.deallocate(storage->data, storage->bytes);
+      on.device.engine().memory().unreserve(storage->data, storage->bytes);
     }
 #else
     on.allocator.deallocate(storage->data, storage->bytes);

@@ -9,14 +9,12 @@ const built = fileURLToPath(new URL("../../build/emulated/libgradtape_cuda.so", 
 /** False where the emulation was not built, because the headers of CUDA are missing. */
 export const isEmulationBuilt = existsSync(built);
 
+/** What tells gradtape to use it. */
+export const emulated = { GRADTAPE_CUDA_LIBRARY: built, GRADTAPE_CUDA_LIBRARY_PATH: dirname(built) };
+
 /** Runs a module on a machine such as `driver=none`, `gpus=0` or `memory=64000000`. */
 export function runEmulated(code: string, machine = "", env: Record<string, string> = {}): Promise<Ending> {
   return runModule(code, {
-    env: {
-      GRADTAPE_CUDA_LIBRARY: built,
-      GRADTAPE_CUDA_LIBRARY_PATH: dirname(built),
-      GRADTAPE_EMULATED: machine,
-      ...env,
-    },
+    env: { ...emulated, GRADTAPE_EMULATED: machine, ...env },
   });
 }

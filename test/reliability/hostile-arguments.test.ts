@@ -3,6 +3,7 @@
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { emulated, isEmulationBuilt } from "../cuda/emulated.js";
 
 const seed = Number(process.env.GRADTAPE_TEST_SEED ?? 1);
 const runs = Number(process.env.GRADTAPE_TEST_RUNS ?? 1000);
@@ -14,13 +15,13 @@ interface Report {
   refused?: number;
 }
 
-function runChild(script: string, args: number[]): Promise<Report> {
+function runChild(script: string, args: number[], env: Record<string, string> = {}): Promise<Report> {
   return new Promise((resolve, reject) => {
     const child = spawn(
       process.execPath,
       [fileURLToPath(new URL(script, import.meta.url)), ...args.map(String)],
       {
-        env: { ...process.env, GRADTAPE_CPU_MEMORY_LIMIT: String(512 * 2 ** 20) },
+        env: { ...process.env, GRADTAPE_CPU_MEMORY_LIMIT: String(512 * 2 ** 20), ...env },
         stdio: ["ignore", "pipe", "pipe"],
       },
     );
@@ -49,6 +50,13 @@ describe("hostile arguments", () => {
 
   it("native functions", { timeout: 300_000 }, async () => {
     const report = await runChild("hostile-native-child.mjs", [seed, runs]);
+    expect(report.problems).toEqual([]);
+    expect(report.calls).toBeGreaterThan(1000);
+  });
+
+  it.skipIf(!isEmulationBuilt)("native functions on an emulated GPU", { timeout: 300_000 }, async () => {
+    const env = { ...emulated, GRADTAPE_HOSTILE_DEVICE: "1" };
+    const report = await runChild("hostile-native-child.mjs", [seed, runs], env);
     expect(report.problems).toEqual([]);
     expect(report.calls).toBeGreaterThan(1000);
   });

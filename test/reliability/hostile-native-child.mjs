@@ -17,6 +17,10 @@ let at = 0;
 const random = () => rng[at++ % rng.length];
 const pick = (values) => values[Math.floor(random() * values.length)];
 
+// On the CPU, or on a GPU by its number, 1 for cuda:0.
+const device = Number(process.env.GRADTAPE_HOSTILE_DEVICE ?? 0);
+native.openDevice(device);
+
 /** A living tensor of a random small shape, dtype and layout. */
 function makeId() {
   const rank = Math.floor(random() * 6);
@@ -27,7 +31,7 @@ function makeId() {
     native.mailbox[8 + i] = random() < 0.15 ? 0 : stride;
     stride *= native.mailbox[i] || 1;
   }
-  const id = native.create(random() < 0.6 ? 0 : Math.floor(random() * 6), rank, strided, 0);
+  const id = native.create(random() < 0.6 ? 0 : Math.floor(random() * 6), rank, strided, device);
   native.kernels.fill(id, pick([0, 1, 2, -1, NaN, 1e30]));
   return id;
 }
@@ -65,7 +69,7 @@ function settle() {
 
 // Functions of the addon itself. Some are process-wide switches; they get junk but no valid value.
 const plain = Object.keys(native).filter((key) => typeof native[key] === "function" && key !== "close");
-for (const name of plain) {
+for (const name of device === 0 ? plain : []) {
   process.stderr.write(`${name}\n`);
   for (let i = 0; i < runs; i++) {
     const args = Array.from({ length: Math.floor(random() * 5) }, () => (random() < 0.3 ? makeId() : junk()));
@@ -79,7 +83,8 @@ for (const name of plain) {
 }
 native.setSynchronous(false);
 
-for (const { name, params } of native.describe().kernels) {
+for (const { name, params, devices } of native.describe().kernels) {
+  if (!devices.includes(device === 0 ? "cpu" : "cuda")) continue;
   process.stderr.write(`${name}\n`);
   const kinds = params.replace(/[()]/g, "").split(",").map((param) => param.trim().split(" ")[0]);
   for (let i = 0; i < runs; i++) {
