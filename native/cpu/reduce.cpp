@@ -1,168 +1,11 @@
 // Reductions over any dimensions, given as bits: sums, products, extremes, norms and what is made from them.
-#include <type_traits>
-
 #include "core/kernel.h"
 #include "cpu/iterator.h"
 #include "cpu/reduction.h"
-#include "shared/math.h"
+#include "shared/reductions.h"
 
 namespace gt::cpu {
 namespace {
-
-// Partial results of floats are of their own type and combined in double; those of integers are int64.
-template <class X>
-using Partial = std::conditional_t<std::is_floating_point_v<X>, X, int64_t>;
-template <class X>
-using Wide = std::conditional_t<std::is_floating_point_v<X>, double, int64_t>;
-// bool as a type that vectors can hold.
-template <class X>
-using Lane = std::conditional_t<std::is_same_v<X, bool>, uint8_t, X>;
-
-// What most reductions share: a sum of elements as they are, without a centre.
-template <class X_, class A_ = Partial<X_>, class W_ = Wide<X_>, class Y_ = A_>
-struct Reduction {
-  using X = X_;
-  using A = A_;
-  using W = W_;
-  using Y = Y_;
-  static constexpr bool kMapped = !std::is_same_v<X, A>;
-  GT_INLINE A map(X x, A) const { return static_cast<A>(x); }
-  GT_INLINE A centre(A m) const { return m; }
-  GT_INLINE A identity() const { return A{0}; }
-  GT_INLINE Y finish(W w, A) const { return static_cast<Y>(w); }
-  template <class V>
-  GT_INLINE void add(V& a, const V& b) const {
-    a += b;
-  }
-};
-
-template <class T>
-struct Sum : Reduction<T> {
-  double divisor;
-  explicit Sum(double d) : divisor(d) {}
-  GT_INLINE Partial<T> finish(Wide<T> w, Partial<T>) const {
-    if constexpr (std::is_floating_point_v<T>)
-      return static_cast<T>(w / divisor);
-    else
-      return w;
-  }
-};
-
-template <class T>
-struct Product : Reduction<T> {
-  static constexpr bool kMapped = true;
-  bool skip_zeros;
-  explicit Product(bool skip) : skip_zeros(skip) {}
-  GT_INLINE Partial<T> map(T x, Partial<T>) const {
-    return skip_zeros && x == T{0} ? Partial<T>{1} : Partial<T>(x);
-  }
-  GT_INLINE Partial<T> identity() const { return Partial<T>{1}; }
-  template <class V>
-  GT_INLINE void add(V& a, const V& b) const {
-    a *= b;
-  }
-};
-
-// A NaN wins over everything.
-template <class T, bool Largest>
-struct Extreme : Reduction<T, Lane<T>, Lane<T>, T> {
-  using A = Lane<T>;
-  GT_INLINE A identity() const {
-    if constexpr (std::is_floating_point_v<A>)
-      return Largest ? -static_cast<A>(__builtin_inf()) : static_cast<A>(__builtin_inf());
-    else if constexpr (std::is_same_v<A, uint8_t>)
-      return Largest ? 0 : 255;
-    else if constexpr (std::is_same_v<A, int32_t>)
-      return Largest ? INT32_MIN : INT32_MAX;
-    else
-      return Largest ? INT64_MIN : INT64_MAX;
-  }
-  template <class V>
-  GT_INLINE void add(V& a, const V& b) const {
-    if constexpr (std::is_floating_point_v<A>)
-      a = ((Largest ? b > a : b < a) | (b != b)) ? b : a;
-    else
-      a = (Largest ? b > a : b < a) ? b : a;
-  }
-};
-
-template <class T>
-struct AbsoluteSum : Reduction<T> {
-  static constexpr bool kMapped = true;
-  GT_INLINE T map(T x, T) const { return math::abs(x); }
-};
-
-template <class T>
-struct AbsoluteMax : Extreme<T, true> {
-  static constexpr bool kMapped = true;
-  GT_INLINE T map(T x, T) const { return math::abs(x); }
-  GT_INLINE T identity() const { return T{0}; }
-};
-
-// How many elements are zero, or are not.
-template <class T>
-struct Count : Reduction<T> {
-  static constexpr bool kMapped = true;
-  bool zeros;
-  explicit Count(bool z) : zeros(z) {}
-  GT_INLINE T map(T x, T) const { return (x == T{0}) == zeros ? T{1} : T{0}; }
-};
-
-// Elements equal to the extreme of their output (or to its absolute value); NaN equals NaN here.
-template <class T>
-struct Ties : Reduction<T> {
-  static constexpr bool kMapped = true;
-  bool absolute;
-  explicit Ties(bool a) : absolute(a) {}
-  GT_INLINE T map(T x, T m) const {
-    const T v = absolute ? math::abs(x) : x;
-    return ((v == m) | ((v != v) & (m != m))) ? T{1} : T{0};
-  }
-};
-
-// Squared distances from the centre, divided, and with a root if wanted.
-template <class T>
-struct Squares : Reduction<T> {
-  static constexpr bool kMapped = true;
-  double divisor;
-  bool root;
-  Squares(double d, bool r) : divisor(d), root(r) {}
-  GT_INLINE T map(T x, T m) const { return (x - m) * (x - m); }
-  GT_INLINE T finish(double w, T) const {
-    const double y = w / divisor;
-    return static_cast<T>(root ? __builtin_sqrt(y) : y);
-  }
-};
-
-// An infinite maximum cannot be subtracted; without it the sum is 0 or infinite, as it must be.
-template <class T>
-GT_INLINE T finite_centre(T m) {
-  return m - m == T{0} ? m : T{0};
-}
-
-// log(sum(exp(x))), with the maximum as centre.
-template <class T>
-struct ExpSum : Reduction<T> {
-  static constexpr bool kMapped = true;
-  GT_INLINE T map(T x, T m) const { return math::exp(x - m); }
-  GT_INLINE T centre(T m) const { return finite_centre(m); }
-  GT_INLINE T finish(double w, T m) const { return static_cast<T>(math::log(static_cast<T>(w)) + m); }
-};
-
-template <class T, bool All>
-struct Truth : Reduction<T, uint8_t, uint8_t, bool> {
-  static constexpr bool kMapped = true;
-  GT_INLINE uint8_t map(T x, uint8_t) const { return x != T{0}; }
-  GT_INLINE uint8_t identity() const { return All; }
-  GT_INLINE bool finish(uint8_t w, uint8_t) const { return w != 0; }
-  template <class V>
-  GT_INLINE void add(V& a, const V& b) const {
-    if constexpr (All)
-      a &= b;
-    else
-      a |= b;
-  }
-};
 
 void check_sum_dtype(const char* op, const Tensor& x, const Tensor& y) {
   check_dtype(op, "y", y, x.dtype == Dtype::f32 || x.dtype == Dtype::f64 ? x.dtype : Dtype::i64);
@@ -384,36 +227,26 @@ KERNEL(reduce_log_sum_exp, (In x, In maximum, Out y, int64_t dims)) {
                  [&]<class T>(T*) { reduce("logSumExp", *x, *y, maximum.tensor, dims, ExpSum<T>()); });
 }
 
-// The derivative of an extreme: 1 / ties where x has it, else 0; of an absolute one, with the sign of x.
+// See ExtremeShare.
 KERNEL(extreme_share, (In x, In extreme, In ties, Out w, bool absolute)) {
   check_shares("max", *w, *x, *extreme, *ties);
   dispatch_float("max", *x, [&]<class T>(T*) {
-    map_shares<T>("max", *w, *x, *extreme, *ties, [absolute](T x, T m, T ties) {
-      const T v = absolute ? math::abs(x) : x;
-      const bool tie = (v == m) | ((v != v) & (m != m));
-      const T sign = absolute ? static_cast<T>((x > 0) - (x < 0)) : T{1};
-      return tie ? sign / ties : T{0};
-    });
+    map_shares<T>("max", *w, *x, *extreme, *ties, ExtremeShare<T>{absolute});
   });
 }
 
-// The derivative of a product: that of all other elements. `product` is that of the elements that are not
-// zero, and `zeros` is how many are.
+// See ProductShare.
 KERNEL(prod_share, (In x, In product, In zeros, Out w)) {
   check_shares("prod", *w, *x, *product, *zeros);
-  dispatch_float("prod", *x, [&]<class T>(T*) {
-    map_shares<T>("prod", *w, *x, *product, *zeros, [](T x, T p, T zeros) {
-      const T others = x == T{0} ? p : p / x;
-      return zeros == T{0} || (zeros == T{1} && x == T{0}) ? others : T{0};
-    });
-  });
+  dispatch_float("prod", *x,
+                 [&]<class T>(T*) { map_shares<T>("prod", *w, *x, *product, *zeros, ProductShare<T>()); });
 }
 
-// exp(x - y), y broadcast: the derivative of logSumExp. Where y is infinite it is not subtracted.
+// exp(x - y), y broadcast: see ExpShare.
 KERNEL(exp_share, (In x, In y, Out w)) {
   check_shares("logSumExp", *w, *x, *y, *y);
   dispatch_float("logSumExp", *x, [&]<class T>(T*) {
-    map_shares<T>("logSumExp", *w, *x, *y, *y, [](T x, T y, T) { return math::exp(x - finite_centre(y)); });
+    map_shares<T>("logSumExp", *w, *x, *y, *y, [](T x, T y, T) { return ExpShare<T>()(x, y); });
   });
 }
 

@@ -21,18 +21,26 @@ struct Block {
   // Joins one value per thread with an associative `join`, always in the same order; every thread gets the
   // result.
   template <class T, class Join>
-  GT_DEV T reduce(T value, [[maybe_unused]] const Join& join) const {
+  GT_DEV T reduce(T value, const Join& join) const {
+    return reduce(value, threads, 1, join);
+  }
+  // The same within groups of `lanes` threads that are `stride` apart; both are powers of two.
+  template <class T, class Join>
+  GT_DEV T reduce(T value, [[maybe_unused]] int lanes, [[maybe_unused]] int stride,
+                  [[maybe_unused]] const Join& join) const {
 #ifndef GT_EMULATE
+    if (lanes == 1) return value;
     __shared__ alignas(16) unsigned char memory[1024 * sizeof(T)];
     T* const shared = reinterpret_cast<T*>(memory);
+    const int lane = thread / stride & (lanes - 1);
     __syncthreads();
     shared[thread] = value;
     __syncthreads();
-    for (int half = threads / 2; half > 0; half /= 2) {
-      if (thread < half) shared[thread] = join(shared[thread], shared[thread + half]);
+    for (int half = lanes / 2; half > 0; half /= 2) {
+      if (lane < half) shared[thread] = join(shared[thread], shared[thread + half * stride]);
       __syncthreads();
     }
-    value = shared[0];
+    value = shared[thread - lane * stride];
 #endif
     return value;
   }
