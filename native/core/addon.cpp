@@ -9,10 +9,10 @@
 #include <unordered_set>
 
 #include "core/environment.h"
+#include "core/rnn.h"
 #include "core/transfer.h"
 #include "cpu/device.h"
 #include "cpu/isa.h"
-#include "cpu/rnn.h"
 #include "cpu/version.h"
 
 namespace gt {
@@ -715,11 +715,11 @@ napi_value rnn_reserve_bytes(napi_env env, napi_callback_info info) {
       v[i] = as_integer(env, args[i], names[i]);
       if (v[i] < 0) fail(ErrorCode::invalid_argument, "%s must not be negative", names[i]);
     }
-    if (v[1] >= cpu::kRnnModes) fail(ErrorCode::invalid_argument, "mode must be 0 to 3");
+    if (v[1] >= kRnnModes) fail(ErrorCode::invalid_argument, "mode must be 0 to 3");
     if (v[2] > static_cast<int64_t>(Dtype::f64)) fail(ErrorCode::dtype, "dtype must be float32 or float64");
     const int64_t bytes = v[0] > 0 ? cuda_rnn_reserve(v[0], v + 1, 6)
-                                   : cpu::rnn_reserve_bytes(static_cast<cpu::RnnMode>(v[1]),
-                                                            static_cast<Dtype>(v[2]), v[3], v[4], v[6]);
+                                   : gt::rnn_reserve_bytes(static_cast<RnnMode>(v[1]),
+                                                           static_cast<Dtype>(v[2]), v[3], v[4], v[6]);
     if (bytes < 0) fail(ErrorCode::out_of_memory, "no memory is large enough for what this layer saves");
     return number(env, static_cast<double>(bytes));
   });

@@ -3,9 +3,10 @@
 // Everything that does not wait for the step before is one matrix product over many steps: W x + b in
 // forward, and dx and the gradients of the weights in backward. A step itself is a product with the recurrent
 // weights and one pass over the units (rnn_cells.h). G gates of H units make W = G H columns.
-#include "cpu/rnn.h"
+#include "core/rnn.h"
 
 #include "core/kernel.h"
+#include "core/rnn_layer.h"
 #include "cpu/arena.h"
 #include "cpu/gemm.h"
 #include "cpu/iterator.h"
@@ -18,54 +19,6 @@ namespace {
 constexpr int64_t kBlockBytes = 16 << 20;
 // Steps from which bringing the recurrent weights into oneDNN's own layout pays.
 constexpr int64_t kPackFrom = 4;
-
-struct Rnn {
-  RnnMode mode;
-  bool reverse;
-  int64_t T, N, I, H;
-  int64_t gates;  // 1, 4 or 3
-  int64_t W;      // gates · H
-  int64_t row;    // columns of a saved row of gates: W, and one more per unit in a GRU
-
-  bool simple() const { return gates == 1; }
-  int64_t units() const { return N * H; }
-  // The place in time of the step that is computed as number s.
-  int64_t time(int64_t s) const { return reverse ? T - 1 - s : s; }
-};
-
-Rnn make_rnn(const char* op, const Tensor& x, const Tensor& w_hh, int64_t mode, bool reverse) {
-  check_float(op, "x", x);
-  check_rank(op, "x", x, 3, 3);
-  check_contiguous(op, "x", x);
-  check_rank(op, "w_hh", w_hh, 2, 2);
-  require(op, mode >= 0 && mode < kRnnModes, "mode must be 0 to 3");
-  const auto kind = static_cast<RnnMode>(mode);
-  const int64_t gates = kind == RnnMode::lstm ? 4 : kind == RnnMode::gru ? 3 : 1;
-  const int64_t H = w_hh.shape[1];
-  return {kind, reverse, x.shape[0], x.shape[1], x.shape[2], H, gates, gates * H, (gates == 1 ? 1 : 4) * H};
-}
-
-void check_operand(const char* op, const char* arg, const Tensor& t, const Tensor& x, int rank,
-                   const int64_t* shape) {
-  check_dtype(op, arg, t, x.dtype);
-  check_shape(op, arg, t, rank, shape);
-  check_contiguous(op, arg, t);
-}
-
-struct Shapes {
-  int64_t x[3], y[3], state[2], w_ih[2], w_hh[2], bias[1];
-  explicit Shapes(const Rnn& p)
-      : x{p.T, p.N, p.I}, y{p.T, p.N, p.H}, state{p.N, p.H}, w_ih{p.W, p.I}, w_hh{p.W, p.H}, bias{p.W} {}
-};
-
-void check_reserve(const char* op, const Tensor& reserve, const Rnn& p, const Tensor& x) {
-  check_dtype(op, "reserve", reserve, Dtype::u8);
-  check_contiguous(op, "reserve", reserve);
-  check_numel(op, "reserve", reserve, rnn_reserve_bytes(p.mode, x.dtype, p.T, p.N, p.H));
-  // Bytes of a view can start anywhere.
-  const auto address = reinterpret_cast<uintptr_t>(reserve.raw);
-  require(op, address % dtype_size(x.dtype) == 0, "reserve is not aligned");
-}
 
 // A product without oneDNN.
 template <class T>
@@ -369,22 +322,7 @@ void clear_output(const OptOut& t) {
 KERNEL(rnn_forward, (In x, OptIn h0, OptIn c0, In w_ih, In w_hh, OptIn b_ih, OptIn b_hh, Out y, Out hn,
                      OptOut cn, OptOut reserve, int64_t mode, bool reverse)) {
   const char* op = "rnn_forward";
-  const Rnn p = make_rnn(op, *x, *w_hh, mode, reverse);
-  const Shapes shapes(p);
-  const bool lstm = p.mode == RnnMode::lstm;
-  require(op, p.T > 0, "x has no steps");
-  require(op, lstm == static_cast<bool>(cn), "cn belongs to an LSTM");
-  require(op, lstm || !c0, "c0 belongs to an LSTM");
-  check_operand(op, "w_ih", *w_ih, *x, 2, shapes.w_ih);
-  check_operand(op, "w_hh", *w_hh, *x, 2, shapes.w_hh);
-  check_operand(op, "y", *y, *x, 3, shapes.y);
-  check_operand(op, "hn", *hn, *x, 2, shapes.state);
-  if (cn) check_operand(op, "cn", *cn, *x, 2, shapes.state);
-  if (h0) check_operand(op, "h0", *h0, *x, 2, shapes.state);
-  if (c0) check_operand(op, "c0", *c0, *x, 2, shapes.state);
-  if (b_ih) check_operand(op, "b_ih", *b_ih, *x, 1, shapes.bias);
-  if (b_hh) check_operand(op, "b_hh", *b_hh, *x, 1, shapes.bias);
-  if (reserve) check_reserve(op, *reserve, p, *x);
+  const Rnn p = check_rnn_forward(op, x, h0, c0, w_ih, w_hh, b_ih, b_hh, y, hn, cn, reserve, mode, reverse);
   if (y->numel == 0) return;
   dispatch_float(op, *x, [&]<class T>(T*) {
     forward<T>(op, p,
@@ -400,30 +338,8 @@ KERNEL(rnn_backward, (OptIn dy, OptIn dhn, OptIn dcn, In x, OptIn h0, OptIn c0, 
                       OptIn b_hh, In y, OptIn reserve, OptOut dx, OptOut dh0, OptOut dc0, OptOut dw_ih,
                       OptOut dw_hh, OptOut db_ih, OptOut db_hh, int64_t mode, bool reverse)) {
   const char* op = "rnn_backward";
-  const Rnn p = make_rnn(op, *x, *w_hh, mode, reverse);
-  const Shapes shapes(p);
-  const bool lstm = p.mode == RnnMode::lstm;
-  require(op, p.T > 0, "x has no steps");
-  require(op, lstm || !(c0 || dc0 || dcn), "c0, dc0 and dcn belong to an LSTM");
-  require(op, p.simple() || reserve || y->numel == 0, "reserve is needed");
-  check_operand(op, "w_ih", *w_ih, *x, 2, shapes.w_ih);
-  check_operand(op, "w_hh", *w_hh, *x, 2, shapes.w_hh);
-  check_operand(op, "y", *y, *x, 3, shapes.y);
-  if (dy) check_operand(op, "dy", *dy, *x, 3, shapes.y);
-  if (dhn) check_operand(op, "dhn", *dhn, *x, 2, shapes.state);
-  if (dcn) check_operand(op, "dcn", *dcn, *x, 2, shapes.state);
-  if (h0) check_operand(op, "h0", *h0, *x, 2, shapes.state);
-  if (c0) check_operand(op, "c0", *c0, *x, 2, shapes.state);
-  if (b_ih) check_operand(op, "b_ih", *b_ih, *x, 1, shapes.bias);
-  if (b_hh) check_operand(op, "b_hh", *b_hh, *x, 1, shapes.bias);
-  if (reserve) check_reserve(op, *reserve, p, *x);
-  if (dx) check_operand(op, "dx", *dx, *x, 3, shapes.x);
-  if (dh0) check_operand(op, "dh0", *dh0, *x, 2, shapes.state);
-  if (dc0) check_operand(op, "dc0", *dc0, *x, 2, shapes.state);
-  if (dw_ih) check_operand(op, "dw_ih", *dw_ih, *x, 2, shapes.w_ih);
-  if (dw_hh) check_operand(op, "dw_hh", *dw_hh, *x, 2, shapes.w_hh);
-  if (db_ih) check_operand(op, "db_ih", *db_ih, *x, 1, shapes.bias);
-  if (db_hh) check_operand(op, "db_hh", *db_hh, *x, 1, shapes.bias);
+  const Rnn p = check_rnn_backward(op, dy, dhn, dcn, x, h0, c0, w_ih, w_hh, b_ih, b_hh, y, reserve, dx, dh0,
+                                   dc0, dw_ih, dw_hh, db_ih, db_hh, mode, reverse);
   if (y->numel == 0) {
     for (const OptOut& t : {dx, dh0, dc0, dw_ih, dw_hh, db_ih, db_hh}) clear_output(t);
     return;
