@@ -2,6 +2,8 @@
 // convolution is the gradient of the input. Activations are channels-last, weights plain (O, C / groups,
 // kernel…) and brought into the layout that oneDNN asks for with every call, which costs well under 1 % of
 // the work.
+#include "core/conv.h"
+
 #include "core/kernel.h"
 #include "cpu/iterator.h"
 #include "cpu/primitive_cache.h"
@@ -10,28 +12,7 @@ namespace gt::cpu {
 namespace {
 
 using dnnl::memory;
-
-// Sizes of one convolution. Spatial arrays always hold three dimensions; missing ones come first, with
-// size 1.
-struct Conv {
-  int spatial;
-  int64_t n, groups, c, o;  // batch, groups, input and output channels
-  int64_t in[3], out[3], kernel[3], stride[3], pad[3], dilation[3];
-
-  int first() const { return 3 - spatial; }
-  int64_t taps() const { return kernel[0] * kernel[1] * kernel[2]; }
-  int64_t outputs() const { return out[0] * out[1] * out[2]; }
-  int64_t inputs() const { return in[0] * in[1] * in[2]; }
-  // Multiplications of one pass, as far as it matters.
-  int64_t work() const {
-    double total = static_cast<double>(n) * static_cast<double>(o);
-    for (const int64_t* sizes : {out, kernel}) {
-      for (int i = 0; i < 3; i++) total *= static_cast<double>(sizes[i]);
-    }
-    total *= static_cast<double>(c / groups);
-    return total < 1e15 ? static_cast<int64_t>(total) : INT64_C(1000000000000000);
-  }
-};
+using namespace convolutions;
 
 // Element strides of a tensor, by the five dimensions that loops use.
 struct Strides {
@@ -41,60 +22,6 @@ Strides strides_of(const Tensor& t) {
   Strides strides{t.strides[0], t.strides[1], {0, 0, 0}};
   for (int i = 0; i < t.rank - 2; i++) strides.s[3 - (t.rank - 2) + i] = t.strides[2 + i];
   return strides;
-}
-
-#define GT_CONV_SIZES                                                                                \
-  int64_t stride_d, int64_t stride_h, int64_t stride_w, int64_t pad_d, int64_t pad_h, int64_t pad_w, \
-      int64_t dilation_d, int64_t dilation_h, int64_t dilation_w, int64_t groups
-
-Conv make_conv(const char* op, const Tensor& x, const Tensor& weight, const Tensor& y, GT_CONV_SIZES) {
-  check_rank(op, "x", x, 3, 5);
-  check_rank(op, "weight", weight, x.rank, x.rank);
-  check_rank(op, "y", y, x.rank, x.rank);
-  check_float(op, "x", x);
-  check_dtype(op, "weight", weight, x.dtype);
-  check_dtype(op, "y", y, x.dtype);
-  check_channels_last(op, "x", x);
-  check_channels_last(op, "y", y);
-  check_contiguous(op, "weight", weight);
-  Conv p{x.rank - 2,
-         x.shape[0],
-         groups,
-         x.shape[1],
-         y.shape[1],
-         {1, 1, 1},
-         {1, 1, 1},
-         {1, 1, 1},
-         {stride_d, stride_h, stride_w},
-         {pad_d, pad_h, pad_w},
-         {dilation_d, dilation_h, dilation_w}};
-  // Bounds that keep every index far from overflow.
-  constexpr int64_t kMost = INT64_C(1) << 30;
-  require(op, groups >= 1 && groups <= kMost, "groups must be positive");
-  for (int i = 0; i < 3; i++) {
-    require(op, p.stride[i] >= 1 && p.stride[i] <= kMost, "strides must be positive");
-    require(op, p.dilation[i] >= 1 && p.dilation[i] <= kMost, "dilations must be positive");
-    require(op, p.pad[i] >= 0 && p.pad[i] <= kMost, "paddings must not be negative");
-  }
-  for (int i = 0; i < p.spatial; i++) {
-    p.in[p.first() + i] = x.shape[2 + i];
-    p.out[p.first() + i] = y.shape[2 + i];
-    p.kernel[p.first() + i] = weight.shape[2 + i];
-    require(op, x.shape[2 + i] <= kMost && y.shape[2 + i] <= kMost && weight.shape[2 + i] <= kMost,
-            "a spatial size is above 2^30");
-  }
-  for (int i = 0; i < p.first(); i++) p.stride[i] = p.dilation[i] = 1, p.pad[i] = 0;
-  if (y.shape[0] != p.n) fail(ErrorCode::shape, "%s: batch sizes differ", op);
-  if (weight.shape[0] != p.o || p.o % groups != 0 || p.c % groups != 0 || weight.shape[1] != p.c / groups) {
-    fail(ErrorCode::shape, "%s: channels of x, weight and y do not fit", op);
-  }
-  return p;
-}
-
-void check_bias(const char* op, const Tensor& bias, const Conv& p, Dtype dtype) {
-  check_dtype(op, "bias", bias, dtype);
-  check_shape(op, "bias", bias, 1, &p.o);
-  check_contiguous(op, "bias", bias);
 }
 
 // ---- oneDNN ----
@@ -420,9 +347,6 @@ void backward_weight_loops(const Conv& p, const Tensor& x, const Tensor& dy, con
 }
 
 }  // namespace
-
-#define GT_CONV_ARGS \
-  stride_d, stride_h, stride_w, pad_d, pad_h, pad_w, dilation_d, dilation_h, dilation_w, groups
 
 // x (N, C, …), weight (O, C / groups, …), bias (O), y (N, O, …). Padding is that before the first element of
 // x; what is read after the last one follows from the size of y. `winograd` allows an algorithm

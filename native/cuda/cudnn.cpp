@@ -132,5 +132,4 @@ LibraryReport report_cudnn() {
           library.version > 0 ? cudnn::version_text(library.version) : "", library.reason};
 }
 
-
 }  // namespace gt::cuda

@@ -6,6 +6,7 @@
 #include <cuda_runtime.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -194,14 +195,25 @@ cudaError_t cudaStreamSynchronize(cudaStream_t) { return called("cudaStreamSynch
 cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned int) {
   return called("cudaStreamWaitEvent");
 }
+// An event is the time when it was recorded, in milliseconds.
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned int) {
   CALLED("cudaEventCreateWithFlags");
-  *event = reinterpret_cast<cudaEvent_t>(new int);
+  *event = reinterpret_cast<cudaEvent_t>(new double{0});
   return cudaSuccess;
 }
-cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return called("cudaEventRecord"); }
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
+  CALLED("cudaEventRecord");
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  *reinterpret_cast<double*>(event) = std::chrono::duration<double, std::milli>(now).count();
+  return cudaSuccess;
+}
+cudaError_t cudaEventElapsedTime(float* elapsed, cudaEvent_t begin, cudaEvent_t end) {
+  CALLED("cudaEventElapsedTime");
+  *elapsed = static_cast<float>(*reinterpret_cast<double*>(end) - *reinterpret_cast<double*>(begin));
+  return cudaSuccess;
+}
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
-  delete reinterpret_cast<int*>(event);
+  delete reinterpret_cast<double*>(event);
   return cudaSuccess;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t) { return called("cudaEventSynchronize"); }
