@@ -1,5 +1,6 @@
 // Matrix products through cuBLASLt: what is said where it is missing or old, when plans are made and kept, and what
 // happens when it refuses. The values are those of the op suite; see test/ops/matmul.test.ts.
+import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,6 +9,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import type { Ending } from "../reliability/child.js";
 import { isEmulationBuilt, runEmulated } from "./emulated.js";
 
+const emulation = fileURLToPath(new URL("../../build/emulated", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "gradtape-cublaslt-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
@@ -65,8 +67,7 @@ describe.skipIf(!isEmulationBuilt)("cuBLASLt", () => {
   });
 
   it("lacks a function", async () => {
-    const other = fileURLToPath(new URL("../../build/emulated/libgradtape_cuda.so", import.meta.url));
-    symlinkSync(other, join(folder, "libcublasLt.so.13"));
+    symlinkSync(join(emulation, "libgradtape_cuda.so"), join(folder, "libcublasLt.so.13"));
     const said = printed(await runEmulated(multiply, "", { GRADTAPE_CUDA_LIBRARY_PATH: folder })) as string[];
     rmSync(join(folder, "libcublasLt.so.13"));
     expect(said.slice(0, 2)).toEqual(["DeviceError", "GT_DEVICE"]);
@@ -74,8 +75,7 @@ describe.skipIf(!isEmulationBuilt)("cuBLASLt", () => {
   });
 
   it("is found as version 12 where there is no 13", async () => {
-    const other = fileURLToPath(new URL("../../build/emulated/libcublasLt.so.13", import.meta.url));
-    symlinkSync(other, join(folder, "libcublasLt.so.12"));
+    symlinkSync(join(emulation, "libcublasLt.so.13"), join(folder, "libcublasLt.so.12"));
     const code = `${multiply}
       import { describeCuda } from ${JSON.stringify(new URL("../../dist/device.js", import.meta.url))};
       tell(describeCuda().libraries.find(({ name }) => name === "cuBLASLt"));
@@ -176,4 +176,17 @@ describe.skipIf(!isEmulationBuilt)("cuBLASLt", () => {
       "68 00 4 4 3 x1",
     ]);
   });
+
+  for (const library of ["", "epilogues=none", "heuristic=none"]) {
+    it(`computes every epilogue, transpose and stride${library && `, with ${library}`}`, async () => {
+      const ended = await new Promise<[number | null, string]>((resolve) => {
+        execFile(
+          join(emulation, "check_gemm"),
+          { env: { GRADTAPE_CUDA_LIBRARY_PATH: emulation, GRADTAPE_EMULATED_CUBLASLT: library } },
+          (error, stdout, stderr) => resolve([error ? 1 : 0, (stdout + stderr).slice(-2000)]),
+        );
+      });
+      expect(ended).toEqual([0, "0 failures\n"]);
+    });
+  }
 });
