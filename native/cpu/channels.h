@@ -9,8 +9,7 @@
 #include <cmath>
 #include <type_traits>
 
-#include "core/check.h"
-#include "core/tensor.h"
+#include "core/norm.h"
 #include "cpu/arena.h"
 #include "cpu/parallel.h"
 #include "shared/inline.h"
@@ -38,38 +37,6 @@ inline Fold make_fold(int64_t channels) {
     fold.lanes *= 2;
   }
   return fold;
-}
-
-struct Matrix {
-  int64_t rows = 0;
-  int64_t channels = 0;
-};
-
-inline Matrix check_matrix(const char* op, const char* arg, const Tensor& t) {
-  check_rank(op, arg, t, 2, 5);
-  if (t.rank == 2)
-    check_contiguous(op, arg, t);
-  else
-    check_channels_last(op, arg, t);
-  const int64_t channels = t.shape[1];
-  return {channels > 0 ? t.numel / channels : 0, channels};
-}
-
-inline void check_like(const char* op, const char* arg, const Tensor& t, const Tensor& x) {
-  check_same_shape(op, t, x);
-  check_dtype(op, arg, t, x.dtype);
-  check_matrix(op, arg, t);
-}
-
-inline void check_channels(const char* op, const char* arg, const Tensor& t, const Tensor& x) {
-  check_dtype(op, arg, t, x.dtype);
-  check_shape(op, arg, t, 1, &x.shape[1]);
-}
-
-// Element c of a vector of any stride.
-template <class T>
-GT_INLINE T& at(const Tensor& t, int64_t c) {
-  return t.data<T>()[c * t.strides[0]];
 }
 
 template <class T, class S>

@@ -10,24 +10,6 @@
 namespace gt::cpu {
 namespace {
 
-struct Groups {
-  int64_t samples = 0, rows = 0, channels = 0, count = 0;  // rows per sample
-  int64_t size() const { return count > 0 ? channels / count : 0; }
-};
-
-Groups check_groups(const char* op, const Tensor& x, int64_t count) {
-  const Matrix m = check_matrix(op, "x", x);
-  require(op, count >= 1 && m.channels % count == 0, "the channels do not split into groups");
-  const int64_t samples = x.shape[0];
-  return {samples, samples > 0 ? m.rows / samples : 0, m.channels, count};
-}
-
-void check_stat(const char* op, const char* arg, const Tensor& t, const Tensor& x, const Groups& groups) {
-  check_dtype(op, arg, t, x.dtype);
-  check_contiguous(op, arg, t);
-  check_numel(op, arg, t, groups.samples * groups.count);
-}
-
 // Calls sample(n, thread, whole) for every sample: on all threads at once where there are enough samples,
 // with whole running on the calling thread; else one after the other, with whole sharing the rows of the
 // sample.

@@ -10,24 +10,6 @@
 namespace gt::cpu {
 namespace {
 
-int64_t check_rows(const char* op, const Tensor& x, int64_t size) {
-  check_contiguous(op, "x", x);
-  require(op, size >= 1 && x.numel % size == 0, "the rows do not fill x");
-  return x.numel / size;
-}
-
-void check_vector(const char* op, const char* arg, const Tensor& t, const Tensor& x, int64_t size) {
-  check_dtype(op, arg, t, x.dtype);
-  check_contiguous(op, arg, t);
-  check_numel(op, arg, t, size);
-}
-
-void check_same(const char* op, const char* arg, const Tensor& t, const Tensor& x) {
-  check_same_shape(op, t, x);
-  check_dtype(op, arg, t, x.dtype);
-  check_contiguous(op, arg, t);
-}
-
 template <class T, int N>
 GT_INLINE Vec<T, N> vector_at(const T* p) {
   Vec<T, N> v;

@@ -1,0 +1,163 @@
+// Layer normalization of rows of K elements, and RMS normalization, which is the same without a mean; see
+// cpu/layer_norm.cpp.
+#include "core/dispatch.h"
+#include "core/kernel.h"
+#include "cuda/channels.h"
+#include "cuda/lines.h"
+
+namespace gt::cuda {
+namespace {
+
+template <class T>
+struct Normalize {
+  int64_t size;
+  const T *x, *weight, *bias;
+  T *y, *mean, *variance;  // mean null for RMS normalization
+  double eps;
+
+  template <class Team>
+  GT_DEV void operator()(const Team& team, int64_t row) const {
+    const T* const from = x + row * size;
+    T* const to = y + row * size;
+    T mu = 0;
+    if (mean) {
+      // Relative to the first element, so that a common offset costs no digits.
+      const T first = from[0];
+      const double sum = line_sum(team, size, [=](int64_t i) { return from[i] - first; });
+      mu = first + static_cast<T>(sum / static_cast<double>(size));
+    }
+    const double squares = line_sum(team, size, [=](int64_t i) { return (from[i] - mu) * (from[i] - mu); });
+    const T var = static_cast<T>(squares / static_cast<double>(size));
+    if (team.thread == 0) {
+      if (mean) mean[row] = mu;
+      variance[row] = var;
+    }
+    const T scale = static_cast<T>(1 / std::sqrt(static_cast<double>(var) + eps));
+    for (int64_t i = team.thread; i < size; i += team.threads) {
+      T v = (from[i] - mu) * scale;
+      if (weight) v *= weight[i];
+      if (bias) v += bias[i];
+      to[i] = v;
+    }
+  }
+};
+
+template <class T>
+struct RowScale {
+  const T* variance;
+  double eps;
+  T* scale;
+  GT_DEV void operator()(int64_t row) const {
+    scale[row] = static_cast<T>(1 / std::sqrt(static_cast<double>(variance[row]) + eps));
+  }
+};
+
+// dx = scale · (g - mean(g) - n · mean(g · n)) with g = dy · weight, n = (x - mean) · scale and scale = 1 /
+// sqrt(variance + eps).
+template <class T>
+struct NormalizeGradient {
+  int64_t size;
+  const T *dy, *x, *weight, *mean, *scales;
+  T* dx;
+
+  template <class Team>
+  GT_DEV void operator()(const Team& team, int64_t row) const {
+    const T *const g = dy + row * size, *const from = x + row * size, *const w = weight;
+    T* const to = dx + row * size;
+    const T mu = mean ? mean[row] : T{0}, scale = scales[row];
+    double sum = 0;
+    if (mean) sum = line_sum(team, size, [=](int64_t i) { return w ? g[i] * w[i] : g[i]; });
+    const double product =
+        line_sum(team, size, [=](int64_t i) { return (w ? g[i] * w[i] : g[i]) * (from[i] - mu); });
+    const double wide = static_cast<double>(scale), n = static_cast<double>(size);
+    const T d = static_cast<T>(-wide * sum / n), b = static_cast<T>(-wide * wide * wide * product / n);
+    for (int64_t i = team.thread; i < size; i += team.threads)
+      to[i] = scale * (w ? g[i] * w[i] : g[i]) + b * (from[i] - mu) + d;
+  }
+};
+
+// Of dy, and of dy · n, down the rows: the gradients of bias and weight.
+template <class T>
+struct GatherParameters {
+  int64_t size;
+  const T *dy, *x, *mean, *scales;
+  GT_DEV Products operator()(const ColumnPlan::Span& span) const {
+    Products all;
+    int64_t row = span.begin;
+    while (row < span.end) {
+      T sum = 0, product = 0;
+#pragma unroll 4
+      for (int n = 0; n < kTerms; n++) {
+        if (row >= span.end) break;
+        const int64_t i = row * size + span.channel;
+        const T mu = mean ? mean[row] : T{0};
+        sum += dy[i];
+        product += dy[i] * ((x[i] - mu) * scales[row]);
+        row += span.step;
+      }
+      all = all + Products{static_cast<double>(sum), static_cast<double>(product)};
+    }
+    return all;
+  }
+};
+
+template <class T>
+struct StoreRowParameters {
+  T *dweight, *dbias;
+  GT_DEV void operator()(int64_t i, const Products& p) const {
+    if (dweight) dweight[i] = static_cast<T>(p.product);
+    if (dbias) dbias[i] = static_cast<T>(p.sum);
+  }
+};
+
+template <class T>
+T* data_of(const In& t) {
+  return t.tensor ? t->data<T>() : nullptr;
+}
+
+}  // namespace
+
+KERNEL(layer_norm_forward,
+       (In x, OptIn weight, OptIn bias, Out y, OptOut mean, Out variance, int64_t size, double eps)) {
+  const char* op = "layerNorm";
+  const int64_t rows = check_rows(op, *x, size);
+  check_same(op, "y", *y, *x);
+  if (weight) check_vector(op, "weight", *weight, *x, size);
+  if (bias) check_vector(op, "bias", *bias, *x, size);
+  if (mean) check_vector(op, "mean", *mean, *x, rows);
+  check_vector(op, "variance", *variance, *x, rows);
+  dispatch_float(op, *x, [&]<class T>(T*) {
+    each_line({rows, size, 1}, Normalize<T>{size, x->data<T>(), data_of<T>(weight), data_of<T>(bias),
+                                            y->data<T>(), data_of<T>(mean), variance->data<T>(), eps});
+  });
+}
+
+KERNEL(layer_norm_backward, (In dy, In x, OptIn weight, OptIn mean, In variance, OptOut dx, OptOut dweight,
+                             OptOut dbias, int64_t size, double eps)) {
+  const char* op = "layerNorm";
+  const int64_t rows = check_rows(op, *x, size);
+  check_same(op, "dy", *dy, *x);
+  if (dx) check_same(op, "dx", *dx, *x);
+  if (weight) check_vector(op, "weight", *weight, *x, size);
+  if (dweight) check_vector(op, "dweight", *dweight, *x, size);
+  if (dbias) check_vector(op, "dbias", *dbias, *x, size);
+  if (mean) check_vector(op, "mean", *mean, *x, rows);
+  check_vector(op, "variance", *variance, *x, rows);
+  dispatch_float(op, *x, [&]<class T>(T*) {
+    T* const scales = static_cast<T*>(scratch(rows * static_cast<int64_t>(sizeof(T)), 1));
+    each(rows, RowScale<T>{variance->data<T>(), eps, scales});
+    const T *const gp = dy->data<T>(), *const xp = x->data<T>(), *const mp = data_of<T>(mean);
+    if (dx) {
+      each_line({rows, size, 1},
+                NormalizeGradient<T>{size, gp, xp, data_of<T>(weight), mp, scales, dx->data<T>()});
+    }
+    if (!dweight && !dbias) return;
+    const ColumnPlan plan(1, rows, size);
+    const Products* const parts =
+        gather_columns<Products>(plan, GatherParameters<T>{size, gp, xp, mp, scales}, AddUp());
+    join_parts<Products>(size, plan.chunks, GroupParts<Products>{parts, plan.chunks, size, 1}, AddUp(),
+                         StoreRowParameters<T>{data_of<T>(dweight), data_of<T>(dbias)});
+  });
+}
+
+}  // namespace gt::cuda
