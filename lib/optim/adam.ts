@@ -6,7 +6,7 @@ import { kernels } from "../native.js";
 import type { Tensor } from "../tensor.js";
 import {
   counter,
-  matchDtype,
+  follow,
   Optimizer,
   ParameterGroup,
   type ParameterState,
@@ -153,9 +153,17 @@ export class Adam extends Optimizer<AdamGroup, AdamOptions> {
     g: Tensor,
     { step, exp_avg: m, exp_avg_sq: v }: ParameterState,
   ): void {
-    matchDtype(m, p);
-    matchDtype(v, p);
-    kernels.adam_step(p.id, g.id, m.id, v.id, step.id, group.settings.id, this.decoupled, group.maximize);
+    follow(p, step, m, v);
+    kernels.adam_step(
+      p.id,
+      g.id,
+      m.id,
+      v.id,
+      step.id,
+      group.settingsFor(p).id,
+      this.decoupled,
+      group.maximize,
+    );
   }
 }
 

@@ -4,12 +4,15 @@
 // kernels read, and every parameter has a counter that they advance. A step therefore passes no number that changes between
 // steps, so that a recorded step can be replayed, and a new learning rate reaches it.
 import { checkList, checkTensor } from "../check.js";
+import type { Device } from "../device.js";
 import { isFloat, show } from "../dtype.js";
 import { ArgumentError, AutogradError, DisposedError, StateDictError } from "../errors.js";
 import { keep } from "../memory.js";
 import { kernels, native } from "../native.js";
 import { freeGrad } from "../nn/module.js";
+import { copy_, to } from "../ops/copy.js";
 import { sameShape, showShape } from "../shape.js";
+import { noGrad } from "../tape.js";
 import { adoptMemory, allocate, Tensor } from "../tensor.js";
 
 /** Parameters to optimize: tensors, or groups of tensors with options of their own. */
@@ -27,8 +30,8 @@ export interface OptimizerState {
 /** Parameters that share settings. */
 export abstract class ParameterGroup {
   readonly params: readonly Tensor[];
-  /** @internal What the kernels read. */
-  readonly settings: Tensor;
+  /** What the kernels read, on every device that has parameters. */
+  private readonly settings = new Map<Device, Tensor>();
   /** @internal One per parameter; null before its first update. */
   readonly states: (ParameterState | null)[];
   private readonly values: Float64Array;
@@ -37,7 +40,6 @@ export abstract class ParameterGroup {
     this.params = params;
     this.states = params.map(() => null);
     this.values = new Float64Array(count);
-    this.settings = keep(allocate([count], "float64", params[0].device));
   }
 
   protected get(at: number): number {
@@ -46,7 +48,25 @@ export abstract class ParameterGroup {
 
   protected set(at: number, value: number): void {
     this.values[at] = value;
-    native.write(this.settings.id, this.values);
+    for (const t of this.settings.values()) native.write(t.id, this.values);
+  }
+
+  /** @internal The settings where `p` is. */
+  settingsFor(p: Tensor): Tensor {
+    let t = this.settings.get(p.device);
+    if (t === undefined) {
+      t = keep(allocate([this.values.length], "float64", p.device));
+      native.write(t.id, this.values);
+      this.settings.set(p.device, t);
+    }
+    return t;
+  }
+
+  /** @internal */
+  dispose(): void {
+    for (const t of this.settings.values()) t.dispose();
+    this.settings.clear();
+    for (const state of this.states) for (const t of Object.values(state ?? {})) t.dispose();
   }
 
   /** The settings by name, as they are saved. */
@@ -229,7 +249,7 @@ export abstract class Optimizer<G extends ParameterGroup & { lr: number }, Optio
         const own = (group.states[i] ??= this.makeState(group, p));
         for (const name of names) {
           const from = state.tensors.get(prefix + name)!;
-          if (from !== own[name]) kernels.copy(from.id, own[name].id);
+          if (from !== own[name]) noGrad(() => copy_(own[name], from));
         }
       });
     });
@@ -240,10 +260,7 @@ export abstract class Optimizer<G extends ParameterGroup & { lr: number }, Optio
 
   /** Frees the state. The parameters are left alone. */
   dispose(): void {
-    for (const group of this.groups) {
-      group.settings.dispose();
-      for (const state of group.states) for (const t of Object.values(state ?? {})) t.dispose();
-    }
+    for (const group of this.groups) group.dispose();
   }
 
   [Symbol.dispose](): void {
@@ -265,11 +282,13 @@ export function counter(p: Tensor): Tensor {
   return t;
 }
 
-/** Converts the state of a parameter whose module changed its dtype. */
-export function matchDtype(state: Tensor, p: Tensor): void {
-  if (state.dtype !== p.dtype) {
-    const converted = allocate(state.shape, p.dtype, p.device);
-    kernels.copy(state.id, converted.id);
-    adoptMemory(state, converted);
-  }
+/** Moves the state of a parameter after it, whose module went to another device or changed its dtype. */
+export function follow(p: Tensor, counter: Tensor, ...states: Tensor[]): void {
+  noGrad(() => {
+    if (counter.device !== p.device) adoptMemory(counter, to(counter, p.device));
+    for (const state of states) {
+      if (state.device !== p.device) adoptMemory(state, to(state, p.device));
+      if (state.dtype !== p.dtype) adoptMemory(state, to(state, p.dtype));
+    }
+  });
 }

@@ -5,7 +5,7 @@ import { kernels } from "../native.js";
 import type { Tensor } from "../tensor.js";
 import {
   counter,
-  matchDtype,
+  follow,
   Optimizer,
   ParameterGroup,
   type ParameterState,
@@ -135,18 +135,18 @@ export class SGD extends Optimizer<SGDGroup, SGDOptions> {
 
   protected override update(group: SGDGroup, p: Tensor, g: Tensor, state: ParameterState): void {
     if (group.momentum === 0) {
-      kernels.sgd_step(p.id, g.id, group.settings.id, group.maximize);
+      kernels.sgd_step(p.id, g.id, group.settingsFor(p).id, group.maximize);
       return;
     }
     state.step ??= counter(p);
     const m = (state.momentum_buffer ??= stateLike(p));
-    matchDtype(m, p);
+    follow(p, state.step, m);
     kernels.sgd_momentum_step(
       p.id,
       g.id,
       m.id,
       state.step.id,
-      group.settings.id,
+      group.settingsFor(p).id,
       group.nesterov,
       group.maximize,
     );

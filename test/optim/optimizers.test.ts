@@ -1,6 +1,16 @@
 // Every optimizer against the formulas of its paper in plain float64 loops, over 20 steps with all options.
 import { describe, expect, it } from "vitest";
-import { type Device, type DType, memoryStats, optim, type Tensor, tensor, tidy } from "../../lib/index.js";
+import {
+  type Device,
+  type DType,
+  full,
+  memoryStats,
+  nn,
+  optim,
+  type Tensor,
+  tensor,
+  tidy,
+} from "../../lib/index.js";
 import { expectClose } from "../support/close.js";
 import { onEachDevice } from "../support/devices.js";
 import { nd } from "../support/nd.js";
@@ -185,6 +195,34 @@ onEachDevice((device) => {
             }
           }
           return [...p.dataSync()];
+        };
+        expect(run(true)).toEqual(run(false));
+      }
+    });
+
+    it("follows a module to another device and dtype, and loads the state of one there", () => {
+      for (const make of [
+        (p: Tensor[]) => optim.adam(p, { lr: 0.1 }),
+        (p: Tensor[]) => optim.sgd(p, { lr: 0.1, momentum: 0.9 }),
+        (p: Tensor[]) => optim.sgd(p, { lr: 0.1 }),
+      ]) {
+        const run = (moves: boolean) => {
+          const model = new nn.Linear(3, 2);
+          for (const p of model.parameters()) nn.init.ones_(p);
+          let optimizer: AnyOptimizer = make(model.parameters());
+          for (let i = 0; i < 6; i++) {
+            if (moves && i === 1) model.to(device);
+            if (moves && i === 2) model.to("float64");
+            if (moves && i === 4) {
+              const state = optimizer.stateDict();
+              optimizer = make(model.to("cpu").parameters());
+              optimizer.loadStateDict(state);
+            }
+            for (const p of model.parameters())
+              p.grad = full(p.shape, 0.5 - i / 8, { dtype: p.dtype, device: p.device });
+            optimizer.step();
+          }
+          return [...model.weight.dataSync()].map((v) => Number(v).toFixed(5));
         };
         expect(run(true)).toEqual(run(false));
       }
