@@ -1,10 +1,16 @@
 // Element types: their names, sizes, typed arrays and the rules by which two of them meet.
 import { ArgumentError } from "./errors.js";
 
-/** The element types of tensors. */
-export type DType = "float32" | "float64" | "int32" | "int64" | "uint8" | "bool";
+/**
+ * The element types of tensors. The 16-bit floats are for storage: tensors of them can be made, converted, moved, viewed, put
+ * together, indexed, saved and loaded; to compute, convert them with `.to("float32")`.
+ */
+export type DType = "float32" | "float64" | "int32" | "int64" | "uint8" | "bool" | "float16" | "bfloat16";
 
-/** What tensor data looks like on the JavaScript side. `int64` is a BigInt64Array, `bool` a Uint8Array of 0 and 1. */
+/**
+ * What tensor data looks like on the JavaScript side. `int64` is a BigInt64Array, `bool` a Uint8Array of 0 and 1, and the 16-bit floats
+ * are converted to a Float32Array.
+ */
 export type TypedArray = Float32Array | Float64Array | Int32Array | BigInt64Array | Uint8Array;
 
 interface Info {
@@ -17,12 +23,14 @@ interface Info {
 }
 
 const info: Record<DType, Info> = {
-  float32: { code: 0, bytes: 4, rank: 4, array: Float32Array },
-  float64: { code: 1, bytes: 8, rank: 5, array: Float64Array },
+  float32: { code: 0, bytes: 4, rank: 5, array: Float32Array },
+  float64: { code: 1, bytes: 8, rank: 6, array: Float64Array },
   int32: { code: 2, bytes: 4, rank: 2, array: Int32Array },
   int64: { code: 3, bytes: 8, rank: 3, array: BigInt64Array },
   uint8: { code: 4, bytes: 1, rank: 1, array: Uint8Array },
   bool: { code: 5, bytes: 1, rank: 0, array: Uint8Array },
+  float16: { code: 6, bytes: 2, rank: 4, array: Float32Array },
+  bfloat16: { code: 7, bytes: 2, rank: 4, array: Float32Array },
 };
 
 /** All element types. */
@@ -45,15 +53,21 @@ export function dtypeSize(dtype: DType): number {
 }
 
 export function isFloat(dtype: DType): boolean {
-  return dtype === "float32" || dtype === "float64";
+  return dtype === "float32" || dtype === "float64" || isHalf(dtype);
+}
+
+/** True for the 16-bit floats, which are for storage. */
+export function isHalf(dtype: DType): boolean {
+  return dtype === "float16" || dtype === "bfloat16";
 }
 
 export function typedArrayOf(dtype: DType, buffer: ArrayBuffer): TypedArray {
   return new info[dtype].array(buffer);
 }
 
-/** The type that holds both: bool, then uint8, int32, int64, float32, float64. */
+/** The type that holds both: bool, then uint8, int32, int64, the 16-bit floats, of which two make a float32, float32, float64. */
 export function promoteTypes(a: DType, b: DType): DType {
+  if (a !== b && isHalf(a) && isHalf(b)) return "float32";
   return info[a].rank >= info[b].rank ? a : b;
 }
 

@@ -1,7 +1,7 @@
 // The tensor: a handle to native memory with a shape, a dtype and a place on the tape. Its operations are functions
 // in ops/, attached as methods by methods.ts.
 import { type Device, deviceIndex } from "./device.js";
-import { type DType, dtypeCode, type TypedArray, typedArrayOf } from "./dtype.js";
+import { type DType, dtypeCode, isHalf, type TypedArray, typedArrayOf } from "./dtype.js";
 import { ArgumentError, AutogradError, DisposedError, ShapeError } from "./errors.js";
 import { dispose, track, watchInstead } from "./memory.js";
 import { native } from "./native.js";
@@ -316,18 +316,28 @@ function nest(data: TypedArray, shape: Shape, dtype: DType): NestedArray {
   return build(0);
 }
 
-/** Starts a read. A GPU reads row-major tensors only, so another layout goes through a copy. */
-function readable<T>(t: Tensor, read: (id: number) => T): T {
-  if (t.device === "cpu" || stridesAreContiguous(t.shape, t.strides)) return read(t.id);
+/**
+ * Starts a read. A GPU reads row-major tensors only, so another layout goes through a copy; JavaScript has no 16-bit floats, so those go
+ * through a float32 one.
+ */
+function readable<T>(t: Tensor, read: (id: number) => T, dtype = isHalf(t.dtype) ? "float32" : t.dtype): T {
+  if (dtype === t.dtype && (t.device === "cpu" || stridesAreContiguous(t.shape, t.strides)))
+    return read(t.id);
   const mailbox = native.mailbox;
   for (let i = 0; i < t.rank; i++) mailbox[i] = t.shape[i];
-  const copy = native.create(dtypeCode(t.dtype), t.rank, false, deviceIndex(t.device));
+  const copy = native.create(dtypeCode(dtype), t.rank, false, deviceIndex(t.device));
   native.kernels.copy(t.id, copy);
   try {
     return read(copy);
   } finally {
     native.release(copy); // the read was enqueued
   }
+}
+
+/** The elements in row-major order, as they lie in memory. */
+export async function bytesOf(t: Tensor): Promise<Uint8Array> {
+  alive(t, "bytesOf");
+  return new Uint8Array(await readable(t, (id) => native.read(id), t.dtype));
 }
 
 /** A new tensor without defined values; `strides` must fill their memory densely, row-major if left out. */

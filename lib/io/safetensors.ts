@@ -3,12 +3,12 @@
 import type { promises as fs } from "node:fs";
 import { checkOptions, checkTensor } from "../check.js";
 import { checkDevice, type Device } from "../device.js";
-import { type DType, dtypeSize, show, type TypedArray, typedArrayOf } from "../dtype.js";
+import { type DType, dtypeSize, isHalf, show, typedArrayOf } from "../dtype.js";
 import { ArgumentError, FileError } from "../errors.js";
 import { drop, retain } from "../memory.js";
-import { tensor } from "../ops/create.js";
+import { tensor, tensorOfBits } from "../ops/create.js";
 import { maxRank } from "../shape.js";
-import type { Tensor } from "../tensor.js";
+import { bytesOf, type Tensor } from "../tensor.js";
 import { checkPath, openFile, readExactly, writeAtomically } from "./file.js";
 import {
   type Entry,
@@ -50,16 +50,14 @@ const writable: readonly [DType, string][] = [
   ["float64", "F64"],
   ["float32", "F32"],
   ["int32", "I32"],
+  ["float16", "F16"],
+  ["bfloat16", "BF16"],
   ["uint8", "U8"],
   ["bool", "BOOL"],
 ];
 const fileDtype = new Map(writable);
 const layoutRank = new Map(writable.map(([dtype], i) => [dtype, i]));
-const readable = new Map<string, DType>([
-  ...writable.map(([dtype, name]) => [name, dtype] as const),
-  ["F16", "float32"],
-  ["BF16", "float32"],
-]);
+const readable = new Map<string, DType>(writable.map(([dtype, name]) => [name, dtype]));
 
 /**
  * Writes tensors to a safetensors file. An existing file is replaced whole or not at all: after a crash, a full disk
@@ -111,8 +109,7 @@ export async function save(
             hint: "await save() before the next step, or save clones",
           });
         }
-        const data = await t.data();
-        await sink(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+        await sink(await bytesOf(t));
       }
     });
   } finally {
@@ -121,7 +118,7 @@ export async function save(
 }
 
 /**
- * Reads all tensors of a safetensors file. F16 and BF16 become float32. Either all of them load or none does.
+ * Reads all tensors of a safetensors file. Either all of them load or none does.
  *
  * @throws {@link FileError} naming the file and what is wrong with it: missing, truncated, or not true to its header.
  * @example model.loadStateDict(await io.load("lenet.safetensors"));
@@ -308,36 +305,11 @@ function checkReadable(op: string, path: string | undefined, name: string, entry
 
 function toTensor(entry: Entry, bytes: Uint8Array<ArrayBuffer>, device: Device): Tensor {
   const dtype = readable.get(entry.dtype)!;
-  let values: TypedArray;
-  if (entry.dtype === "F16") values = widenHalf(new Uint16Array(bytes.buffer));
-  else if (entry.dtype === "BF16") values = widenBrain(new Uint16Array(bytes.buffer));
-  else values = typedArrayOf(dtype, bytes.buffer);
+  if (isHalf(dtype)) return tensorOfBits(new Uint16Array(bytes.buffer), dtype, entry.shape, device);
+  const values = typedArrayOf(dtype, bytes.buffer);
   // Any byte but 0 is true, to NumPy as well; kernels count on 0 and 1.
   if (dtype === "bool") values.forEach((v, i) => void (values[i] = v ? 1 : 0));
   return tensor(values, { shape: entry.shape, dtype, device });
-}
-
-/** IEEE half precision to single: exact. */
-function widenHalf(half: Uint16Array): Float32Array {
-  const out = new Float32Array(half.length);
-  const bits = new Uint32Array(out.buffer);
-  for (let i = 0; i < half.length; i++) {
-    const h = half[i];
-    const sign = (h & 0x8000) << 16;
-    const exponent = (h >> 10) & 0x1f;
-    const fraction = h & 0x3ff;
-    if (exponent === 0x1f) bits[i] = sign | 0x7f800000 | (fraction << 13);
-    else if (exponent > 0) bits[i] = sign | ((exponent + 112) << 23) | (fraction << 13);
-    else out[i] = (sign ? -1 : 1) * fraction * 2 ** -24;
-  }
-  return out;
-}
-
-/** bfloat16 is the upper half of a single. */
-function widenBrain(brain: Uint16Array): Float32Array {
-  const bits = new Uint32Array(brain.length);
-  for (let i = 0; i < brain.length; i++) bits[i] = brain[i] << 16;
-  return new Float32Array(bits.buffer);
 }
 
 function checkLoadOptions(op: string, options: LoadOptions | undefined): Device {

@@ -1,7 +1,7 @@
 // Making tensors from values.
 import { checkBoolean, checkInteger, checkNumber, checkOptions, checkTensor } from "../check.js";
 import { checkDevice, type Device } from "../device.js";
-import { checkDtype, type DType, isFloat, show, type TypedArray } from "../dtype.js";
+import { checkDtype, type DType, isFloat, isHalf, show, type TypedArray } from "../dtype.js";
 import { ArgumentError, DtypeError, ShapeError } from "../errors.js";
 import { layoutLike } from "../layout.js";
 import { kernels, native } from "../native.js";
@@ -173,6 +173,8 @@ function dtypeOfArray(data: ArrayBufferView): DType {
 function emptyArray(dtype: DType, length: number): TypedArray {
   switch (dtype) {
     case "float32":
+    case "float16":
+    case "bfloat16":
       return new Float32Array(length);
     case "float64":
       return new Float64Array(length);
@@ -186,15 +188,27 @@ function emptyArray(dtype: DType, length: number): TypedArray {
 }
 
 function convertArray(data: TypedArray, dtype: DType): TypedArray {
-  if (dtypeOfArray(data) === dtype) return data;
+  if (dtypeOfArray(data) === dtype || (data instanceof Float32Array && isHalf(dtype))) return data;
   const values = emptyArray(dtype, data.length);
   for (let i = 0; i < data.length; i++) store(values, i, data[i], dtype);
   return values;
 }
 
+/** A tensor of 16-bit floats from their bits. */
+export function tensorOfBits(bits: Uint16Array, dtype: DType, shape: Shape, device: Device): Tensor {
+  const t = allocate(shape, dtype, device);
+  native.write(t.id, bits);
+  return t;
+}
+
 function fromValues(values: TypedArray, shape: number[], options: Required<TensorOptions>): Tensor {
   const t = allocate(shape, options.dtype, options.device);
-  native.write(t.id, values);
+  if (isHalf(options.dtype)) {
+    const wide = allocate(shape, "float32", options.device);
+    native.write(wide.id, values);
+    kernels.copy(wide.id, t.id);
+    wide.dispose();
+  } else native.write(t.id, values);
   t.requiresGrad = options.requiresGrad;
   return t;
 }

@@ -1,6 +1,7 @@
 // Reading and writing at places that an index tensor names. Indices are int32 or int64 and count from 0; an index out
 // of range is an IndexError at the next await, because indices are not read on the host.
 import {
+  checkComputed,
   checkFloatTensor,
   checkInteger,
   checkNumber,
@@ -150,7 +151,7 @@ export function scatter(x: Tensor, dim: number, index: Tensor, source: Tensor | 
  */
 export function scatterAdd(x: Tensor, dim: number, index: Tensor, source: Tensor): Tensor {
   const op = "scatterAdd";
-  checkTensor(op, "x", x);
+  checkComputed(op, "x", x);
   refuseBool(op, x);
   const d = checkDimOf(op, dim, x);
   checkIndex(op, index);
@@ -224,7 +225,7 @@ export function indexAdd(
   const op = "indexAdd";
   const { d, shape } = checkSelection(op, x, dim, index);
   refuseBool(op, x);
-  checkTensor(op, "source", source);
+  checkComputed(op, "source", source);
   checkSameDtype(op, ["x", "source"], x, source);
   const alpha = checkNumber(op, "alpha", checkOptions(op, options, ["alpha"]).alpha ?? 1);
   if (!sameShape(source.shape, shape)) {

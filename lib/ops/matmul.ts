@@ -1,5 +1,5 @@
 // Matrix products, and the linear layer on top of them.
-import { checkSameDtype, checkTensor } from "../check.js";
+import { checkComputed, checkSameDtype } from "../check.js";
 import { DtypeError, ShapeError } from "../errors.js";
 import { asContiguous, releaseCopy } from "../layout.js";
 import { kernels } from "../native.js";
@@ -24,8 +24,8 @@ import { reshape } from "./view.js";
  * @example matmul(ones([2, 3]), ones([3, 4])).shape   // [2, 4]
  */
 export function matmul(a: Tensor, b: Tensor): Tensor {
-  checkTensor("matmul", "a", a);
-  checkTensor("matmul", "b", b);
+  checkComputed("matmul", "a", a);
+  checkComputed("matmul", "b", b);
   checkOperands("matmul", ["a", "b"], a, b);
   for (const [name, t] of [["a", a] as const, ["b", b] as const]) {
     if (t.rank === 0) {
@@ -73,8 +73,8 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
  * @example linear(ones([32, 784]), ones([10, 784]), zeros([10])).shape   // [32, 10]
  */
 export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
-  checkTensor("linear", "x", x);
-  checkTensor("linear", "weight", weight);
+  checkComputed("linear", "x", x);
+  checkComputed("linear", "weight", weight);
   checkOperands("linear", ["x", "weight"], x, weight);
   if (weight.rank !== 2) {
     throw new ShapeError(`weight must have 2 dimensions, [out, in], but is ${showShape(weight.shape)}`, {
@@ -91,7 +91,7 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): T
     );
   }
   if (bias !== null) {
-    checkTensor("linear", "bias", bias);
+    checkComputed("linear", "bias", bias);
     checkSameDtype("linear", ["x", "bias"], x, bias);
     if (bias.rank !== 1 || bias.shape[0] !== outputs) {
       throw new ShapeError(

@@ -1,7 +1,7 @@
 // Reductions over any dimensions.
 //
 // Kernels take the reduced dims as bits, and write results of the shape that the user asked for.
-import { checkBoolean, checkFloatTensor, checkNumber, checkOptions, checkTensor } from "../check.js";
+import { checkBoolean, checkComputed, checkFloatTensor, checkNumber, checkOptions } from "../check.js";
 import { isFloat, show } from "../dtype.js";
 import { ArgumentError, ShapeError } from "../errors.js";
 import { layoutLike } from "../layout.js";
@@ -77,7 +77,7 @@ function spread(t: Tensor, { kept }: Reduction): Tensor {
  * @example sum(tensor([[1, 2], [3, 4]]), { dim: 0 }) // [4, 6]
  */
 export function sum(x: Tensor, options?: ReduceOptions): Tensor {
-  checkTensor("sum", "x", x);
+  checkComputed("sum", "x", x);
   return sumOver("sum", x, checkReduction("sum", x, options), 1);
 }
 
@@ -109,7 +109,7 @@ export function mean(x: Tensor, options?: ReduceOptions): Tensor {
  * @example prod(tensor([2, 3, 4])) // 24
  */
 export function prod(x: Tensor, options?: ReduceOptions): Tensor {
-  checkTensor("prod", "x", x);
+  checkComputed("prod", "x", x);
   const r = checkReduction("prod", x, options);
   const y = allocate(r.shape, isFloat(x.dtype) ? x.dtype : "int64", x.device);
   kernels.reduce_prod(x.id, y.id, r.bits, false);
@@ -173,7 +173,7 @@ export function min(x: Tensor, options?: ReduceOptions): Tensor {
 type ExtremeKernel = (x: number, y: number, dims: number) => void;
 
 function extreme(op: string, x: Tensor, options: ReduceOptions | undefined, kernel: ExtremeKernel): Tensor {
-  checkTensor(op, "x", x);
+  checkComputed(op, "x", x);
   const r = checkReduction(op, x, options);
   checkNotEmpty(op, x, r.count);
   const y = allocate(r.shape, x.dtype, x.device);
@@ -228,7 +228,7 @@ export function argmin(x: Tensor, options?: ArgOptions): Tensor {
 }
 
 function argExtreme(op: string, x: Tensor, options: ArgOptions | undefined, largest: boolean): Tensor {
-  checkTensor(op, "x", x);
+  checkComputed(op, "x", x);
   const o = checkOptions(op, options, names);
   const keepdim = o.keepdim === undefined ? false : checkBoolean(op, "keepdim", o.keepdim);
   return noGrad(() => {
@@ -253,7 +253,7 @@ function argExtreme(op: string, x: Tensor, options: ArgOptions | undefined, larg
 
 /** True where any element over `dim` is not zero; false where there are none. A bool tensor. */
 export function any(x: Tensor, options?: ReduceOptions): Tensor {
-  checkTensor("any", "x", x);
+  checkComputed("any", "x", x);
   const r = checkReduction("any", x, options);
   const y = allocate(r.shape, "bool", x.device);
   kernels.reduce_any(x.id, y.id, r.bits);
@@ -262,7 +262,7 @@ export function any(x: Tensor, options?: ReduceOptions): Tensor {
 
 /** True where no element over `dim` is zero, and where there are none. A bool tensor. */
 export function all(x: Tensor, options?: ReduceOptions): Tensor {
-  checkTensor("all", "x", x);
+  checkComputed("all", "x", x);
   const r = checkReduction("all", x, options);
   const y = allocate(r.shape, "bool", x.device);
   kernels.reduce_all(x.id, y.id, r.bits);

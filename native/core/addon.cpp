@@ -305,6 +305,8 @@ Dtype dtype_of(napi_typedarray_type type) {
       return Dtype::i32;
     case napi_bigint64_array:
       return Dtype::i64;
+    case napi_uint16_array:  // the bits of either 16-bit float
+      return Dtype::f16;
     case napi_uint8_array:
     case napi_uint8_clamped_array:
       return Dtype::u8;
@@ -325,7 +327,8 @@ napi_value write(napi_env env, napi_callback_info info) {
       fail(ErrorCode::invalid_argument, "data must be a typed array");
     }
     const Dtype dtype = dtype_of(type);
-    if (dtype != tensor.dtype && !(dtype == Dtype::u8 && tensor.dtype == Dtype::boolean)) {
+    if (dtype != tensor.dtype && !(dtype == Dtype::u8 && tensor.dtype == Dtype::boolean) &&
+        !(dtype == Dtype::f16 && tensor.dtype == Dtype::bf16)) {
       fail(ErrorCode::dtype, "data is %s but the tensor is %s", dtype_name(dtype), dtype_name(tensor.dtype));
     }
     check_contiguous("write", "tensor", tensor);

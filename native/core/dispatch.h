@@ -2,6 +2,7 @@
 #pragma once
 #include "core/check.h"
 #include "core/tensor.h"
+#include "shared/half.h"
 
 namespace gt {
 
@@ -23,6 +24,32 @@ inline void dispatch_all(Dtype dtype, const Body& body) {
       return body(static_cast<uint8_t*>(nullptr));
     case Dtype::boolean:
       return body(static_cast<bool*>(nullptr));
+    default:
+      fail(ErrorCode::dtype, "%s tensors can be converted, moved and stored, and not computed with",
+           dtype_name(dtype));
+  }
+}
+
+// With the 16-bit floats too, for kernels that convert or only move elements.
+template <class Body>
+inline void dispatch_stored(Dtype dtype, const Body& body) {
+  switch (dtype) {
+    case Dtype::f32:
+      return body(static_cast<float*>(nullptr));
+    case Dtype::f64:
+      return body(static_cast<double*>(nullptr));
+    case Dtype::i32:
+      return body(static_cast<int32_t*>(nullptr));
+    case Dtype::i64:
+      return body(static_cast<int64_t*>(nullptr));
+    case Dtype::u8:
+      return body(static_cast<uint8_t*>(nullptr));
+    case Dtype::boolean:
+      return body(static_cast<bool*>(nullptr));
+    case Dtype::f16:
+      return body(static_cast<Float16*>(nullptr));
+    case Dtype::bf16:
+      return body(static_cast<BFloat16*>(nullptr));
   }
 }
 

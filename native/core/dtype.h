@@ -5,8 +5,8 @@
 
 namespace gt {
 
-enum class Dtype : int32_t { f32 = 0, f64 = 1, i32 = 2, i64 = 3, u8 = 4, boolean = 5 };
-constexpr int kDtypeCount = 6;
+enum class Dtype : int32_t { f32 = 0, f64 = 1, i32 = 2, i64 = 3, u8 = 4, boolean = 5, f16 = 6, bf16 = 7 };
+constexpr int kDtypeCount = 8;
 
 constexpr size_t dtype_size(Dtype dtype) {
   switch (dtype) {
@@ -22,6 +22,9 @@ constexpr size_t dtype_size(Dtype dtype) {
       return 1;
     case Dtype::boolean:
       return 1;
+    case Dtype::f16:
+    case Dtype::bf16:
+      return 2;
   }
   return 0;
 }
@@ -40,6 +43,10 @@ constexpr const char* dtype_name(Dtype dtype) {
       return "uint8";
     case Dtype::boolean:
       return "bool";
+    case Dtype::f16:
+      return "float16";
+    case Dtype::bf16:
+      return "bfloat16";
   }
   return "?";
 }

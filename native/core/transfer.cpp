@@ -30,6 +30,8 @@ void copy_to_contiguous(const Tensor& tensor, void* out) {
   switch (size) {
     case 1:
       return gather(tensor, static_cast<uint8_t*>(out));
+    case 2:
+      return gather(tensor, static_cast<uint16_t*>(out));
     case 4:
       return gather(tensor, static_cast<uint32_t*>(out));
     default:

@@ -6,14 +6,14 @@
 namespace gt::cpu {
 
 KERNEL(copy, (In x, Out y)) {
-  dispatch_all(y->dtype, [&]<class Y>(Y*) {
-    dispatch_all(x->dtype,
+  dispatch_stored(y->dtype, [&]<class Y>(Y*) {
+    dispatch_stored(x->dtype,
                  [&]<class X>(X*) { map_unary<Y, X>("copy", *y, *x, [](X v) { return convert<Y>(v); }); });
   });
 }
 
 KERNEL(fill, (Out y, double value)) {
-  dispatch_all(y->dtype, [&]<class Y>(Y*) {
+  dispatch_stored(y->dtype, [&]<class Y>(Y*) {
     const Y v = convert<Y>(value);
     Y* const to = y->data<Y>();
     const Tensor* const operands[] = {y.tensor};

@@ -58,6 +58,12 @@ struct Scalar : Tensor {
       case Dtype::boolean:
         put(value != 0);
         break;
+      case Dtype::f16:
+        put(to_float16(static_cast<float>(value)));
+        break;
+      case Dtype::bf16:
+        put(to_bfloat16(static_cast<float>(value)));
+        break;
     }
     raw = &bits;
     dtype = type;
@@ -82,7 +88,9 @@ static void strided_copy(void* to, int64_t to_stride, const void* from, int64_t 
 
 inline void strided_copy(size_t size, void* to, int64_t to_stride, const void* from, int64_t from_stride,
                          int64_t n) {
-  if (size == 4)
+  if (size == 2)
+    strided_copy<uint16_t>(to, to_stride, from, from_stride, n);
+  else if (size == 4)
     strided_copy<uint32_t>(to, to_stride, from, from_stride, n);
   else if (size == 8)
     strided_copy<uint64_t>(to, to_stride, from, from_stride, n);

@@ -33,6 +33,8 @@ inline void dispatch_width(const Tensor& t, const Body& body) {
   switch (dtype_size(t.dtype)) {
     case 1:
       return body(static_cast<uint8_t*>(nullptr));
+    case 2:
+      return body(static_cast<uint16_t*>(nullptr));
     case 4:
       return body(static_cast<uint32_t*>(nullptr));
     default:

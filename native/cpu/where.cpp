@@ -16,6 +16,8 @@ KERNEL(where, (In condition, OptIn a, double a_value, OptIn b, double b_value, O
     run_loop<4>("where", loop<Choose<T>, T, uint8_t, T, T>, &f, operands);
   };
   switch (dtype_size(y->dtype)) {
+    case 2:
+      return run(uint16_t{});
     case 4:
       return run(uint32_t{});
     case 8:

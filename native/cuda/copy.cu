@@ -38,13 +38,13 @@ struct Linspace {
 }  // namespace
 
 KERNEL(copy, (In x, Out y)) {
-  dispatch_all(y->dtype, [&]<class Y>(Y*) {
-    dispatch_all(x->dtype, [&]<class X>(X*) { map<Y, X>("copy", Convert<Y, X>(), *y, *x); });
+  dispatch_stored(y->dtype, [&]<class Y>(Y*) {
+    dispatch_stored(x->dtype, [&]<class X>(X*) { map<Y, X>("copy", Convert<Y, X>(), *y, *x); });
   });
 }
 
 KERNEL(fill, (Out y, double value)) {
-  dispatch_all(y->dtype, [&]<class Y>(Y*) { map<Y>("fill", Constant<Y>{convert<Y>(value)}, *y); });
+  dispatch_stored(y->dtype, [&]<class Y>(Y*) { map<Y>("fill", Constant<Y>{convert<Y>(value)}, *y); });
 }
 
 KERNEL(arange, (Out y, double start, double step)) {

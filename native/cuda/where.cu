@@ -31,7 +31,7 @@ KERNEL(where, (In condition, OptIn a, double a_value, OptIn b, double b_value, O
   check_dtype("where", "condition", *condition, Dtype::boolean);
   if (a) check_dtype("where", "a", *a, y->dtype);
   if (b) check_dtype("where", "b", *b, y->dtype);
-  dispatch_all(y->dtype, [&]<class T>(T*) {
+  dispatch_stored(y->dtype, [&]<class T>(T*) {
     const T va = convert<T>(a_value), vb = convert<T>(b_value);
     if (a && b) return map<T, uint8_t, T, T>("where", Choose<T>(), *y, *condition, *a, *b);
     if (a) return map<T, uint8_t, T>("where", ChooseFirst<T>{vb}, *y, *condition, *a);

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "shared/half.h"
 #include "shared/inline.h"
 
 namespace gt {
@@ -12,7 +13,15 @@ namespace gt {
 // conversion is undefined.
 template <class Y, class X>
 GT_INLINE Y convert(X x) {
-  if constexpr (std::is_same_v<Y, bool>)
+  if constexpr (std::is_same_v<X, Y>)
+    return x;
+  else if constexpr (is_half<X>)
+    return convert<Y>(to_float(x));
+  else if constexpr (std::is_same_v<Y, Float16>)
+    return to_float16(static_cast<float>(x));
+  else if constexpr (std::is_same_v<Y, BFloat16>)
+    return to_bfloat16(static_cast<float>(x));
+  else if constexpr (std::is_same_v<Y, bool>)
     return x != X{0};
   else if constexpr (std::is_floating_point_v<X> && std::is_integral_v<Y>) {
     const auto wide =

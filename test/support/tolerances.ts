@@ -13,4 +13,6 @@ export const tolerances: Record<DType, Tolerance> = {
   int64: { rtol: 0, atol: 0 },
   uint8: { rtol: 0, atol: 0 },
   bool: { rtol: 0, atol: 0 },
+  float16: { rtol: 1e-3, atol: 1e-5 },
+  bfloat16: { rtol: 1.6e-2, atol: 1e-5 },
 };
