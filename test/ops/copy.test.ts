@@ -57,9 +57,9 @@ testOp("to", {
   errors: [
     {
       name: "an unknown target",
-      run: () => to(zeros([1]), "float16" as "float32"),
+      run: () => to(zeros([1]), "float8" as "float32"),
       code: "GT_DEVICE",
-      message: /to: device must be .* not "float16"/,
+      message: /to: device must be .* not "float8"/,
     },
     {
       name: "no target",

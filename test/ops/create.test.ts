@@ -138,9 +138,9 @@ describe("tensor", () => {
     },
     {
       name: "an unknown dtype",
-      run: () => tensor(1, { dtype: "float16" as "float32" }),
+      run: () => tensor(1, { dtype: "float8" as "float32" }),
       code: "GT_INVALID_ARGUMENT",
-      message: /dtype must be one of float32.*not "float16"/,
+      message: /dtype must be one of float32.*not "float8"/,
     },
     {
       name: "an unknown device",
