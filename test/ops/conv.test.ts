@@ -8,6 +8,7 @@ import {
   convTranspose1d,
   convTranspose2d,
   convTranspose3d,
+  type Device,
   grad,
   ones,
   type Tensor,
@@ -16,6 +17,7 @@ import {
 } from "../../lib/index.js";
 import { kernels } from "../../lib/native.js";
 import { expectClose } from "../support/close.js";
+import { testDevices } from "../support/devices.js";
 import { at, build, eachIndex, type Nd, nd, rowMajor } from "../support/nd.js";
 import { testOp, toNd } from "../support/op-suite.js";
 import { Rng } from "../support/rng.js";
@@ -423,40 +425,50 @@ describe("conv2d", () => {
     expect(references()).toBe(before);
   });
 
-  /** float32 against float64, which takes plain loops. */
-  function compare(xs: number[], ws: number[], options: ConvOptions, rng: Rng): void {
+  /** What a device computes, against plain loops: float64 on the CPU. */
+  function compare(device: Device, xs: number[], ws: number[], options: ConvOptions, rng: Rng): void {
     const data = (shape: number[]) =>
       tensor(
         Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => rng.normal()),
         { shape },
       );
     const inputs = [data(xs), data(ws), data([ws[0]])];
-    const results = (["float32", "float64"] as const).map((dtype) => {
-      const [x, w, b] = inputs.map((t) => t.to(dtype).detach().requiresGrad_());
+    const run = (on: Device, dtype: "float32" | "float64") => {
+      const [x, w, b] = inputs.map((t) => t.to(on).to(dtype).detach().requiresGrad_());
       const y = [conv1d, conv2d, conv3d][xs.length - 3](x, w, b, options);
       return [y, ...grad(y.mul(y).sum(), [x, w, b])].map(toNd);
-    });
-    const what = JSON.stringify({ xs, ws, options });
-    // Gradients are sums of some hundred products of values up to 30; the largest difference seen is 8e-4.
-    results[0].forEach((actual, i) => {
-      expectClose(`${["y", "dx", "dw", "db"][i]} ${what}`, actual, results[1][i], { rtol: 1e-4, atol: 5e-3 });
-    });
+    };
+    const expected = run("cpu", "float64");
+    for (const dtype of device === "cpu" ? (["float32"] as const) : (["float32", "float64"] as const)) {
+      // Gradients are sums of some hundred products of values up to 30; the largest difference seen is 8e-4.
+      const tolerance = dtype === "float32" ? { rtol: 1e-4, atol: 5e-3 } : { rtol: 1e-12, atol: 1e-10 };
+      run(device, dtype).forEach((actual, i) => {
+        const what = `${["y", "dx", "dw", "db"][i]} ${dtype} ${JSON.stringify({ xs, ws, options })}`;
+        expectClose(what, actual, expected[i], tolerance);
+      });
+    }
   }
 
-  it("computes the same through oneDNN and through plain loops, for random windows", () => {
-    const rng = new Rng(Number(process.env.GRADTAPE_TEST_SEED ?? 1));
-    for (let round = 0; round < 60; round++) {
-      const rank = rng.integer(1, 4);
-      const list = (low: number, high: number) => Array.from({ length: rank }, () => rng.integer(low, high));
-      const groups = rng.integer(0, 2) === 0 ? 1 : rng.integer(2, 5);
-      const [C, O] = [groups * rng.integer(1, 4), groups * rng.integer(1, 20)];
-      const [size, kernel, stride] = [list(1, 9), list(1, 5), list(1, 4)];
-      const [padding, dilation] = [list(0, 5), list(1, 4)];
-      if (size.some((s, i) => s + 2 * padding[i] < dilation[i] * (kernel[i] - 1) + 1)) continue;
-      const options = { stride, padding, dilation, groups };
-      compare([rng.integer(1, 4), C, ...size], [O, C / groups, ...kernel], options, rng);
-    }
-  });
+  for (const { name, device, reason } of testDevices()) {
+    it.skipIf(device === null)(
+      `computes the same as plain loops for random windows, on ${name} ${reason ?? ""}`,
+      () => {
+        const rng = new Rng(Number(process.env.GRADTAPE_TEST_SEED ?? 1));
+        for (let round = 0; round < 60; round++) {
+          const rank = rng.integer(1, 4);
+          const list = (low: number, high: number) =>
+            Array.from({ length: rank }, () => rng.integer(low, high));
+          const groups = rng.integer(0, 2) === 0 ? 1 : rng.integer(2, 5);
+          const [C, O] = [groups * rng.integer(1, 4), groups * rng.integer(1, 20)];
+          const [size, kernel, stride] = [list(1, 9), list(1, 5), list(1, 4)];
+          const [padding, dilation] = [list(0, 5), list(1, 4)];
+          if (size.some((s, i) => s + 2 * padding[i] < dilation[i] * (kernel[i] - 1) + 1)) continue;
+          const options = { stride, padding, dilation, groups };
+          compare(device!, [rng.integer(1, 4), C, ...size], [O, C / groups, ...kernel], options, rng);
+        }
+      },
+    );
+  }
 
   it("computes the same with vectors of pixels, where channels are few", () => {
     const rng = new Rng(Number(process.env.GRADTAPE_TEST_SEED ?? 1));
@@ -465,9 +477,9 @@ describe("conv2d", () => {
       const kernel = [rng.integer(1, 6), rng.integer(3, 8)];
       const padding = [rng.integer(0, 8), rng.integer(0, 9)];
       const size = [rng.integer(5, 12), rng.integer(12, 40)];
-      compare([rng.integer(1, 3), C, ...size], [O, C, ...kernel], { padding }, rng);
+      compare("cpu", [rng.integer(1, 3), C, ...size], [O, C, ...kernel], { padding }, rng);
     }
     // Several bands of rows.
-    compare([1, 6, 150, 60], [2, 6, 3, 3], { padding: 1 }, rng);
+    compare("cpu", [1, 6, 150, 60], [2, 6, 3, 3], { padding: 1 }, rng);
   });
 });

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { allowWinograd, conv2d, isWinogradAllowed, sum, tensor } from "../../lib/index.js";
+import { allowWinograd, conv2d, type Device, isWinogradAllowed, sum, tensor } from "../../lib/index.js";
 import { native } from "../../lib/native.js";
+import { testDevices } from "../support/devices.js";
 import { Rng } from "../support/rng.js";
 
 interface Case {
@@ -25,7 +26,7 @@ const normals = (rng: Rng, count: number): Float32Array =>
   Float32Array.from({ length: count }, () => rng.normal());
 
 /** Output, and the gradients of the sum of y · r, of one convolution in one dtype. */
-async function run(k: Case, dtype: "float32" | "float64") {
+async function run(k: Case, dtype: "float32" | "float64", device: Device = "cpu") {
   const rng = new Rng(7);
   const [h, w] = k.size;
   const wrap = (shape: number[]) =>
@@ -34,13 +35,13 @@ async function run(k: Case, dtype: "float32" | "float64") {
         rng,
         shape.reduce((a, b) => a * b),
       ),
-      { shape, dtype, requiresGrad: true },
+      { shape, dtype, device, requiresGrad: true },
     );
   const x = wrap([k.n, k.c, h, w]);
   const weight = wrap([k.o, k.c, 3, 3]);
   const bias = wrap([k.o]);
   const y = conv2d(x, weight, k.bias ? bias : null, { padding: k.padding });
-  const r = tensor(normals(rng, y.numel), { shape: [...y.shape], dtype });
+  const r = tensor(normals(rng, y.numel), { shape: [...y.shape], dtype, device });
   sum(y.mul(r)).backward();
   const of = async (t: { data(): Promise<unknown> } | null) => Array.from((await t!.data()) as Float64Array);
   return {
@@ -66,17 +67,23 @@ function error(got: number[], want: number[]): number {
 afterEach(() => allowWinograd(true));
 
 describe("Winograd's algorithm", () => {
-  for (const k of cases) {
-    it(`agrees with the definition in float64: ${JSON.stringify(k)}`, async () => {
-      const want = await run(k, "float64");
-      const fast = await run(k, "float32");
-      allowWinograd(false);
-      const direct = await run(k, "float32");
-      for (const key of Object.keys(want) as (keyof typeof want)[]) {
-        expect(error(fast[key]!, want[key]!), `${key}, Winograd`).toBeLessThan(3e-6);
-        expect(error(direct[key]!, want[key]!), `${key}, direct`).toBeLessThan(1e-6);
-      }
-    });
+  for (const { name, device, reason } of testDevices()) {
+    if (device === null) {
+      it.skip(`${name} (${reason})`, () => {});
+      continue;
+    }
+    for (const k of cases) {
+      it(`agrees with the definition in float64 on ${name}: ${JSON.stringify(k)}`, async () => {
+        const want = await run(k, "float64", device);
+        const fast = await run(k, "float32", device);
+        allowWinograd(false);
+        const direct = await run(k, "float32", device);
+        for (const key of Object.keys(want) as (keyof typeof want)[]) {
+          expect(error(fast[key]!, want[key]!), `${key}, Winograd`).toBeLessThan(3e-6);
+          expect(error(direct[key]!, want[key]!), `${key}, direct`).toBeLessThan(1e-6);
+        }
+      });
+    }
   }
 
   // oneDNN has it for AVX-512 only, and dropped it with version 3.
