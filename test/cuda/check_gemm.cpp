@@ -23,6 +23,11 @@ double next_number() {
   return static_cast<double>(static_cast<int64_t>(state) >> 11) / 4503599627370496.0;
 }
 
+void move(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
+  if (bytes > 0) check(cudaMemcpyAsync(to, from, bytes, kind, stream()), "cudaMemcpyAsync");
+  check(cudaStreamSynchronize(stream()), "cudaStreamSynchronize");
+}
+
 // An array on the device and what it should hold.
 template <class T>
 struct Array {
@@ -36,17 +41,14 @@ struct Array {
     const size_t elements = host.size() + static_cast<size_t>(shift) + 1;
     check(cudaMalloc(reinterpret_cast<void**>(&memory), elements * sizeof(T)), "cudaMalloc");
     device = memory + shift;
-    check(cudaMemcpyAsync(device, host.data(), host.size() * sizeof(T), cudaMemcpyHostToDevice, stream()),
-          "cudaMemcpyAsync");
+    move(device, host.data(), host.size() * sizeof(T), cudaMemcpyHostToDevice);
   }
   ~Array() { cudaFree(memory); }
   T& operator[](int64_t i) { return host[static_cast<size_t>(i)]; }
   // The greatest difference between the device and what should be there.
   double difference() const {
     std::vector<T> got(host.size());
-    check(cudaMemcpyAsync(got.data(), device, got.size() * sizeof(T), cudaMemcpyDeviceToHost, stream()),
-          "cudaMemcpyAsync");
-    check(cudaStreamSynchronize(stream()), "cudaStreamSynchronize");
+    move(got.data(), device, got.size() * sizeof(T), cudaMemcpyDeviceToHost);
     double worst = 0;
     for (size_t i = 0; i < got.size(); i++) {
       const double apart = std::fabs(static_cast<double>(got[i]) - static_cast<double>(host[i]));
@@ -151,8 +153,7 @@ void run(const Case& c) {
   // Of a byte of bits the last ones may lie beyond the row.
   if (relu && c.n % 8 != 0) {
     std::vector<uint8_t> got(bits.host.size());
-    check(cudaMemcpyAsync(got.data(), bits.device, got.size(), cudaMemcpyDeviceToHost, stream()), "copy");
-    check(cudaStreamSynchronize(stream()), "cudaStreamSynchronize");
+    move(got.data(), bits.device, got.size(), cudaMemcpyDeviceToHost);
     const auto beyond = static_cast<uint8_t>(0xff << c.n % 8);
     for (int64_t i = 0; i < c.m; i++) {
       uint8_t& byte = bits[(i * ld + c.n) / 8];
@@ -215,6 +216,7 @@ int main() {
     const Scope scope({&gpu(0), fault, 0, "check"});
     run_all();
     check(cudaStreamSynchronize(stream()), "cudaStreamSynchronize");
+    cudaFree(fault);
   } catch (const Error& error) {
     std::printf("%s\n", error.message.c_str());
     return 1;
