@@ -184,7 +184,7 @@ CudaStream* open_stream(int index) {
   void* fault = nullptr;
   check(cudaMalloc(&fault, sizeof(Fault)), "cudaMalloc");
   auto* made = new CudaStream{&on, static_cast<Fault*>(fault)};
-  check(cudaMemset(fault, 0, sizeof(Fault)), "cudaMemset");
+  check(cudaMemsetAsync(fault, 0, sizeof(Fault), on.compute), "cudaMemsetAsync");
   return made;
 }
 
