@@ -1,6 +1,7 @@
 // Layers: their parameters, starts, shapes, modes and texts. What they compute is tested with the ops.
 import { describe, expect, it } from "vitest";
 import { manualSeed, nn, ones, randn, type Tensor, tensor, tidy, zeros } from "../../lib/index.js";
+import { onEachDevice } from "../support/devices.js";
 import { expectError } from "../support/op-suite.js";
 
 type Case = [string, () => nn.Module, number[], number[], Record<string, number[]>];
@@ -111,21 +112,110 @@ for (const name of [
   cases.push([name, () => new nn[name](), [2, 3], [2, 3], {}]);
 }
 
-describe("layers", () => {
-  it.each(cases)("%s", (_, make, input, output, parameters) => {
-    const layer = make();
-    expect(Object.fromEntries([...layer.namedParameters()].map(([name, p]) => [name, [...p.shape]]))).toEqual(
-      parameters,
-    );
-    const y = layer.forward(randn(input, { requiresGrad: true }));
-    expect(y.shape).toEqual(output);
-    y.mul(randn(y.shape)).sum().backward();
-    for (const [name, p] of layer.namedParameters()) expect(p.grad?.shape, name).toEqual(parameters[name]);
-    expect(String(layer).startsWith(`${layer.constructor.name}(`)).toBe(true);
-    // A second layer takes its state.
-    make().loadStateDict(layer.stateDict());
+onEachDevice((device) => {
+  describe("layers", () => {
+    it.each(cases)("%s", (_, make, input, output, parameters) => {
+      const layer = make().to(device);
+      expect(
+        Object.fromEntries([...layer.namedParameters()].map(([name, p]) => [name, [...p.shape]])),
+      ).toEqual(parameters);
+      const y = layer.forward(randn(input).to(device).requiresGrad_());
+      expect(y.shape).toEqual(output);
+      y.mul(randn(y.shape).to(device)).sum().backward();
+      for (const [name, p] of layer.namedParameters()) expect(p.grad?.shape, name).toEqual(parameters[name]);
+      expect(String(layer).startsWith(`${layer.constructor.name}(`)).toBe(true);
+      for (const t of layer.stateDict().values()) expect(t.device).toBe(device);
+      // A second layer takes its state.
+      make().loadStateDict(layer.stateDict());
+    });
+
+    it("batch norm with relu computes what a ReLU behind it does, in both directions", () => {
+      manualSeed(3);
+      const x = randn([4, 5, 3, 3]).to(device);
+      const run = (model: nn.Module) => {
+        const leaf = x.clone().requiresGrad_();
+        const y = (model.to(device) as nn.BatchNorm2d).forward(leaf);
+        y.backward(x);
+        return [y.toArraySync(), leaf.grad!.toArraySync(), model.buffers().map((t) => t.toArraySync())];
+      };
+      expect(run(new nn.BatchNorm2d(5, { relu: true }))).toEqual(
+        run(new nn.Sequential(new nn.BatchNorm2d(5), new nn.ReLU())),
+      );
+      expect(String(new nn.BatchNorm2d(5, { relu: true }))).toContain("relu=true");
+      expect(() => new nn.InstanceNorm2d(5, { relu: true } as object)).toThrow(/unknown option "relu"/);
+    });
+
+    it("batch norm tracks statistics in training mode and uses them in evaluation mode", () => {
+      const norm = new nn.BatchNorm2d(2, { momentum: 0.5 }).to(device);
+      const x = tensor([[[[1, 3]], [[10, 30]]]], { device });
+      const y = norm.forward(x);
+      expect([...(y.dataSync() as Float32Array)].map((v) => Math.round(v * 100) / 100)).toEqual([
+        -1, 1, -1, 1,
+      ]);
+      expect([...norm.stateDict().keys()]).toEqual([
+        "weight",
+        "bias",
+        "running_mean",
+        "running_var",
+        "num_batches_tracked",
+      ]);
+      expect([...norm.runningMean!.dataSync()]).toEqual([1, 10]);
+      expect([...norm.runningVar!.dataSync()]).toEqual([1.5, 100.5]);
+      expect(norm.numBatchesTracked!.itemSync()).toBe(1);
+      norm.eval();
+      const z = norm.forward(x).dataSync() as Float32Array;
+      expect(z[1]).toBeCloseTo(2 / Math.sqrt(1.5 + 1e-5), 5);
+      expect(norm.numBatchesTracked!.itemSync()).toBe(1);
+      const untracked = new nn.BatchNorm2d(2, { trackRunningStats: false }).to(device).eval();
+      expect([...(untracked.forward(x).dataSync() as Float32Array)].map(Math.round)).toEqual([-1, 1, -1, 1]);
+    });
+
+    it("embedding looks up rows, with one that stays zero", () => {
+      const layer = new nn.Embedding(10, 4, { paddingIdx: -1 }).to(device);
+      const y = layer.forward(tensor([[1n, 9n]], { device }));
+      expect(y.shape).toEqual([1, 2, 4]);
+      expect([...y.dataSync()].slice(4)).toEqual([0, 0, 0, 0]);
+      y.sum().backward();
+      const g = [...layer.weight.grad!.dataSync()];
+      expect(g.slice(4, 8)).toEqual([1, 1, 1, 1]);
+      expect(g.slice(36)).toEqual([0, 0, 0, 0]);
+      expect(String(layer)).toBe("Embedding(10, 4, paddingIdx=-1)");
+    });
   });
 
+  describe("losses", () => {
+    it("are their functions with fixed options", () => {
+      const [x, y] = [randn([4, 3]).to(device), tensor([0n, 2n, 1n, 2n], { device })];
+      const weight = tensor([1, 2, 3], { device });
+      const options = { reduction: "sum", labelSmoothing: 0.1 } as const;
+      const loss = new nn.CrossEntropyLoss({ ...options, weight });
+      expect(loss.forward(x, y).itemSync()).toBe(
+        nn.functional.crossEntropy(x, y, { ...options, weight }).itemSync(),
+      );
+      expect([...loss.stateDict().keys()]).toEqual(["weight"]);
+      expect(String(new nn.NLLLoss({ reduction: "sum" }))).toBe('NLLLoss(reduction="sum")');
+      const target = randn([4, 3]).to(device).sigmoid();
+      for (const [name, fn] of [
+        ["MSELoss", nn.functional.mseLoss],
+        ["L1Loss", nn.functional.l1Loss],
+        ["SmoothL1Loss", nn.functional.smoothL1Loss],
+        ["HuberLoss", nn.functional.huberLoss],
+        ["BCEWithLogitsLoss", nn.functional.binaryCrossEntropyWithLogits],
+        ["KLDivLoss", nn.functional.klDiv],
+      ] as const) {
+        expect(new nn[name]({ reduction: "sum" }).forward(x, target).itemSync(), name).toBe(
+          fn(x, target, { reduction: "sum" }).itemSync(),
+        );
+      }
+      expect(new nn.BCELoss().forward(target, target).itemSync()).toBe(
+        nn.functional.binaryCrossEntropy(target, target).itemSync(),
+      );
+      expect(new nn.NLLLoss().forward(x, y).itemSync()).toBe(nn.functional.nllLoss(x, y).itemSync());
+    });
+  });
+});
+
+describe("layers", () => {
   it("start like PyTorch's: uniform in ±1/√fan-in", () => {
     manualSeed(5);
     for (const layer of [
@@ -153,45 +243,6 @@ describe("layers", () => {
     expect(make()).toEqual(make());
   });
 
-  it("batch norm with relu computes what a ReLU behind it does, in both directions", () => {
-    manualSeed(3);
-    const x = randn([4, 5, 3, 3]);
-    const run = (model: nn.Module) => {
-      const leaf = x.clone().requiresGrad_();
-      const y = (model as nn.BatchNorm2d).forward(leaf);
-      y.backward(x);
-      return [y.toArraySync(), leaf.grad!.toArraySync(), model.buffers().map((t) => t.toArraySync())];
-    };
-    expect(run(new nn.BatchNorm2d(5, { relu: true }))).toEqual(
-      run(new nn.Sequential(new nn.BatchNorm2d(5), new nn.ReLU())),
-    );
-    expect(String(new nn.BatchNorm2d(5, { relu: true }))).toContain("relu=true");
-    expect(() => new nn.InstanceNorm2d(5, { relu: true } as object)).toThrow(/unknown option "relu"/);
-  });
-
-  it("batch norm tracks statistics in training mode and uses them in evaluation mode", () => {
-    const norm = new nn.BatchNorm2d(2, { momentum: 0.5 });
-    const x = tensor([[[[1, 3]], [[10, 30]]]]);
-    const y = norm.forward(x);
-    expect([...(y.dataSync() as Float32Array)].map((v) => Math.round(v * 100) / 100)).toEqual([-1, 1, -1, 1]);
-    expect([...norm.stateDict().keys()]).toEqual([
-      "weight",
-      "bias",
-      "running_mean",
-      "running_var",
-      "num_batches_tracked",
-    ]);
-    expect([...norm.runningMean!.dataSync()]).toEqual([1, 10]);
-    expect([...norm.runningVar!.dataSync()]).toEqual([1.5, 100.5]);
-    expect(norm.numBatchesTracked!.itemSync()).toBe(1);
-    norm.eval();
-    const z = norm.forward(x).dataSync() as Float32Array;
-    expect(z[1]).toBeCloseTo(2 / Math.sqrt(1.5 + 1e-5), 5);
-    expect(norm.numBatchesTracked!.itemSync()).toBe(1);
-    const untracked = new nn.BatchNorm2d(2, { trackRunningStats: false }).eval();
-    expect([...(untracked.forward(x).dataSync() as Float32Array)].map(Math.round)).toEqual([-1, 1, -1, 1]);
-  });
-
   it("dropout does nothing in evaluation mode", () => {
     const layer = new nn.Dropout();
     const x = ones([1000]);
@@ -199,49 +250,6 @@ describe("layers", () => {
     expect(kept.length).toBeGreaterThan(400);
     expect(kept.length).toBeLessThan(600);
     expect(layer.eval().forward(x)).toBe(x);
-  });
-
-  it("embedding looks up rows, with one that stays zero", () => {
-    const layer = new nn.Embedding(10, 4, { paddingIdx: -1 });
-    const y = layer.forward(tensor([[1n, 9n]]));
-    expect(y.shape).toEqual([1, 2, 4]);
-    expect([...y.dataSync()].slice(4)).toEqual([0, 0, 0, 0]);
-    y.sum().backward();
-    const g = [...layer.weight.grad!.dataSync()];
-    expect(g.slice(4, 8)).toEqual([1, 1, 1, 1]);
-    expect(g.slice(36)).toEqual([0, 0, 0, 0]);
-    expect(String(layer)).toBe("Embedding(10, 4, paddingIdx=-1)");
-  });
-});
-
-describe("losses", () => {
-  it("are their functions with fixed options", () => {
-    const [x, y] = [randn([4, 3]), tensor([0n, 2n, 1n, 2n])];
-    const weight = tensor([1, 2, 3]);
-    const options = { reduction: "sum", labelSmoothing: 0.1 } as const;
-    const loss = new nn.CrossEntropyLoss({ ...options, weight });
-    expect(loss.forward(x, y).itemSync()).toBe(
-      nn.functional.crossEntropy(x, y, { ...options, weight }).itemSync(),
-    );
-    expect([...loss.stateDict().keys()]).toEqual(["weight"]);
-    expect(String(new nn.NLLLoss({ reduction: "sum" }))).toBe('NLLLoss(reduction="sum")');
-    const target = randn([4, 3]).sigmoid();
-    for (const [name, fn] of [
-      ["MSELoss", nn.functional.mseLoss],
-      ["L1Loss", nn.functional.l1Loss],
-      ["SmoothL1Loss", nn.functional.smoothL1Loss],
-      ["HuberLoss", nn.functional.huberLoss],
-      ["BCEWithLogitsLoss", nn.functional.binaryCrossEntropyWithLogits],
-      ["KLDivLoss", nn.functional.klDiv],
-    ] as const) {
-      expect(new nn[name]({ reduction: "sum" }).forward(x, target).itemSync(), name).toBe(
-        fn(x, target, { reduction: "sum" }).itemSync(),
-      );
-    }
-    expect(new nn.BCELoss().forward(target, target).itemSync()).toBe(
-      nn.functional.binaryCrossEntropy(target, target).itemSync(),
-    );
-    expect(new nn.NLLLoss().forward(x, y).itemSync()).toBe(nn.functional.nllLoss(x, y).itemSync());
   });
 });
 
