@@ -16,7 +16,7 @@ struct Forward {
   T* y;
   double divisor;
   GT_DEV void operator()(int64_t number) const {
-    const auto p = pool.output(number * N);
+    const auto p = pool.place(number * N);
     const auto d = pool.d.at(p.d), h = pool.h.at(p.h), w = pool.w.at(p.w);
     const int64_t counted = static_cast<int64_t>(d.divisor) * h.divisor * w.divisor;
     const T by = divisor != 0 ? static_cast<T>(divisor) : static_cast<T>(counted);
@@ -43,7 +43,7 @@ struct Backward {
   T* dx;
   double divisor;
   GT_DEV void operator()(int64_t number) const {
-    const auto p = pool.input(number * N);
+    const auto p = pool.place(number * N);
     Pack<T, N> sum{};
     const Index last_d = pool.d.last(p.d), last_h = pool.h.last(p.h), last_w = pool.w.last(p.w);
     for (Index d = pool.d.first(p.d); d < last_d; d++) {
@@ -121,7 +121,7 @@ KERNEL(avg_pool_forward, (In x, Out y, bool adaptive, int64_t kernel_d, int64_t 
   check_dtype(op, "y", *y, x->dtype);
   dispatch_float(op, *x, [&]<class T>(T*) {
     if (y->numel > 0 && is_whole(shape)) return pool_whole<T>(shape, *x, *y, divisor);
-    dispatch_pool<T>(shape, *x, *y, nullptr,
+    dispatch_pool<T>(shape, Side::output, *x, *y, nullptr,
                      [&]<class Index, int N>(const Pool<Index>& pool, std::integral_constant<int, N>) {
                        each(y->numel / N, Forward<T, Index, N>{pool, x->data<T>(), y->data<T>(), divisor});
                      });
@@ -140,7 +140,7 @@ KERNEL(avg_pool_backward, (In dy, Out dx, bool adaptive, int64_t kernel_d, int64
   check_dtype(op, "dy", *dy, dx->dtype);
   dispatch_float(op, *dx, [&]<class T>(T*) {
     dispatch_pool<T>(
-        shape, *dx, *dy, nullptr,
+        shape, Side::input, *dx, *dy, nullptr,
         [&]<class Index, int N>(const Pool<Index>& pool, std::integral_constant<int, N>) {
           each(dx->numel / N, Backward<T, Index, N>{pool, dy->data<T>(), dx->data<T>(), divisor});
         });

@@ -27,7 +27,7 @@ struct ColumnPlan {
     while (width < kColumnThreads && width < channels && kColumnThreads / width > rows) width *= 2;
     tiles = (channels + width - 1) / width;
     // At least 8 rows for every thread, and no more blocks than keep a GPU busy.
-    constexpr int64_t kBlocks = 4096;
+    constexpr int64_t kBlocks = 2048;
     const int64_t lanes = kColumnThreads / width, others = std::max<int64_t>(1, samples * tiles);
     const int64_t most = std::max<int64_t>(1, kBlocks / others);
     chunk_rows = std::max(lanes * 8, (rows + most - 1) / most);
@@ -126,6 +126,23 @@ struct GroupParts {
     return parts[(sample * chunks + i / size) * channels + group * size + i % size];
   }
 };
+
+// Calls store(i, load(i)) for the elements i of a span, a few loads at a time: a store ends what the compiler
+// can load ahead.
+template <class Load, class Store>
+GT_DEV void down_rows(const ColumnPlan::Span& span, int64_t channels, const Load& load, const Store& store) {
+  constexpr int kAhead = 4;
+  const int64_t step = span.step * channels;
+  int64_t row = span.begin, i = row * channels + span.channel;
+  for (; row + (kAhead - 1) * span.step < span.end; row += kAhead * span.step, i += kAhead * step) {
+    decltype(load(i)) values[kAhead];
+#pragma unroll
+    for (int k = 0; k < kAhead; k++) values[k] = load(i + k * step);
+#pragma unroll
+    for (int k = 0; k < kAhead; k++) store(i + k * step, values[k]);
+  }
+  for (; row < span.end; row += span.step, i += step) store(i, load(i));
+}
 
 // A vector of any stride, or none.
 template <class T>
@@ -228,14 +245,15 @@ struct Apply {
   GT_DEV void operator()(const ColumnPlan::Span& span) const {
     const T s = scale[span.sample * channels + span.channel];
     const T h = shift[span.sample * channels + span.channel];
-#pragma unroll 4
-    for (int64_t row = span.begin; row < span.end; row += span.step) {
-      const int64_t i = row * channels + span.channel;
-      T v = x[i] * s + h;
-      if constexpr (Add) v += addend[i];
-      if constexpr (Relu) v = v < 0 ? T{0} : v;  // keeps NaN
-      y[i] = v;
-    }
+    down_rows(
+        span, channels,
+        [=, this](int64_t i) {
+          T v = x[i] * s + h;
+          if constexpr (Add) v += addend[i];
+          if constexpr (Relu) v = v < 0 ? T{0} : v;  // keeps NaN
+          return v;
+        },
+        [=, this](int64_t i, T v) { y[i] = v; });
   }
 };
 
@@ -315,17 +333,24 @@ struct WriteDx {
       b = k.b[at / k.group];
       d = k.d[at / k.group];
     }
-#pragma unroll 4
-    for (int64_t row = span.begin; row < span.end; row += span.step) {
-      const int64_t i = row * k.channels + span.channel;
-      const T g = masked<M>(dy, x, y, i, scale, shift);
-      if (dx) {
-        T v = scale * g;
-        if constexpr (Training) v += b * (x[i] - mean) + d;
-        dx[i] = v;
-      }
-      if (daddend) daddend[i] = g;
-    }
+    struct Values {
+      T g, distance;
+    };
+    down_rows(
+        span, k.channels,
+        [=, this](int64_t i) {
+          Values v{masked<M>(dy, x, y, i, scale, shift), 0};
+          if constexpr (Training) v.distance = x[i] - mean;
+          return v;
+        },
+        [=, this](int64_t i, const Values& v) {
+          if (dx) {
+            T to = scale * v.g;
+            if constexpr (Training) to += b * v.distance + d;
+            dx[i] = to;
+          }
+          if (daddend) daddend[i] = v.g;
+        });
   }
 };
 

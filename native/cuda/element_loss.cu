@@ -39,7 +39,7 @@ struct LossGradient {
   double divisor;
   bool whole, of_target;
   GT_DEV void operator()(int64_t i) const {
-    const T scale = whole ? static_cast<T>(static_cast<double>(*dy) / divisor) : dy[i];
+    const T scale = whole ? *dy / static_cast<T>(divisor) : dy[i];
     dx[i] = scale * (of_target ? loss.dt(x[i], t[i]) : loss.dx(x[i], t[i]));
   }
 };

@@ -61,6 +61,7 @@ template <class T, class Team>
 GT_DEV T line_max(const Team& team, int64_t n, const T* x, int64_t step) {
   const LineMax<T> larger;
   T m = -static_cast<T>(__builtin_inf());
+#pragma unroll 4
   for (int64_t k = team.thread; k < n; k += team.threads) m = larger(m, x[k * step]);
   return team.reduce(m, larger);
 }
@@ -69,6 +70,7 @@ GT_DEV T line_max(const Team& team, int64_t n, const T* x, int64_t step) {
 template <class Team, class Term>
 GT_DEV double line_sum(const Team& team, int64_t n, const Term& term) {
   double sum = 0;
+#pragma unroll 4
   for (int64_t k = team.thread; k < n; k += team.threads) sum += static_cast<double>(term(k));
   return team.sum(sum);
 }

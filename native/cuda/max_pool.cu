@@ -31,7 +31,7 @@ struct Forward {
   T* y;
   I* tap;
   GT_DEV void operator()(int64_t number) const {
-    const auto p = pool.output(number * N);
+    const auto p = pool.place(number * N);
     const auto d = pool.d.at(p.d), h = pool.h.at(p.h), w = pool.w.at(p.w);
     Pack<T, N> best;
     Pack<I, N> arg;
@@ -69,7 +69,7 @@ struct Backward {
   const I* tap;
   T* dx;
   GT_DEV void operator()(int64_t number) const {
-    const auto p = pool.input(number * N);
+    const auto p = pool.place(number * N);
     Pack<T, N> sum{};
     const Index last_d = pool.d.last(p.d), last_h = pool.h.last(p.h), last_w = pool.w.last(p.w);
     for (Index d = pool.d.first(p.d); d < last_d; d++) {
@@ -101,7 +101,7 @@ struct Gather {
   const I* tap;
   T* y;
   GT_DEV void operator()(int64_t number) const {
-    const auto p = pool.output(number);
+    const auto p = pool.place(number);
     const auto d = pool.d.at(p.d), h = pool.h.at(p.h), w = pool.w.at(p.w);
     const Index k = static_cast<Index>(tap[number]);
     const Index kd = k / pool.w.taps / pool.h.taps, kh = k / pool.w.taps % pool.h.taps, kw = k % pool.w.taps;
@@ -119,7 +119,7 @@ struct Indices {
   const I* tap;
   int64_t* indices;
   GT_DEV void operator()(int64_t number) const {
-    const auto p = pool.output(number);
+    const auto p = pool.place(number);
     const int64_t k = static_cast<int64_t>(tap[number]);
     const int64_t d = pool.d.at(p.d).origin + k / pool.w.taps / pool.h.taps * pool.d.dilation;
     const int64_t h = pool.h.at(p.h).origin + k / pool.w.taps % pool.h.taps * pool.h.dilation;
@@ -144,7 +144,7 @@ KERNEL(max_pool_forward,
   check_dtype(op, "y", *y, x->dtype);
   dispatch_float(op, *x, [&]<class T>(T*) {
     const auto run = [&]<class I>(I* to) {
-      dispatch_pool<T>(shape, *x, *y, tap.tensor,
+      dispatch_pool<T>(shape, Side::output, *x, *y, tap.tensor,
                        [&]<class Index, int N>(const Pool<Index>& pool, std::integral_constant<int, N>) {
                          each(y->numel / N, Forward<T, I, Index, N>{pool, x->data<T>(), y->data<T>(), to});
                        });
@@ -171,7 +171,7 @@ KERNEL(max_pool_backward,
   dispatch_float(op, *dx, [&]<class T>(T*) {
     dispatch_tap(op, *tap, shape, [&]<class I>(I*) {
       dispatch_pool<T>(
-          shape, *dx, *dy, tap.tensor,
+          shape, Side::input, *dx, *dy, tap.tensor,
           [&]<class Index, int N>(const Pool<Index>& pool, std::integral_constant<int, N>) {
             each(dx->numel / N, Backward<T, I, Index, N>{pool, dy->data<T>(), tap->data<I>(), dx->data<T>()});
           });
@@ -194,11 +194,11 @@ KERNEL(max_pool_gather,
   dispatch_float(op, *x, [&]<class T>(T*) {
     dispatch_tap(op, *tap, shape, [&]<class I>(I*) {
       if (fits_32_bits(shape, *x, *y)) {
-        each(y->numel,
-             Gather<T, I, int32_t>{Pool<int32_t>(shape), x->data<T>(), tap->data<I>(), y->data<T>()});
+        each(y->numel, Gather<T, I, int32_t>{Pool<int32_t>(shape, Side::output), x->data<T>(), tap->data<I>(),
+                                             y->data<T>()});
       } else {
-        each(y->numel,
-             Gather<T, I, int64_t>{Pool<int64_t>(shape), x->data<T>(), tap->data<I>(), y->data<T>()});
+        each(y->numel, Gather<T, I, int64_t>{Pool<int64_t>(shape, Side::output), x->data<T>(), tap->data<I>(),
+                                             y->data<T>()});
       }
     });
   });
@@ -218,7 +218,8 @@ KERNEL(max_pool_indices,
   check_tap(op, *tap, *indices);
   check_dtype(op, "indices", *indices, Dtype::i64);
   dispatch_tap(op, *tap, shape, [&]<class I>(I*) {
-    each(indices->numel, Indices<I>{Pool<int64_t>(shape), tap->data<I>(), indices->data<int64_t>()});
+    each(indices->numel,
+         Indices<I>{Pool<int64_t>(shape, Side::output), tap->data<I>(), indices->data<int64_t>()});
   });
 }
 

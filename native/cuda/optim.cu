@@ -223,8 +223,8 @@ struct NormScale {
   const double* norm;
   double max_norm;
   GT_DEV void operator()(T& g) const {
-    const double factor = max_norm / (*norm + 1e-6);
-    if (!(factor >= 1.0)) g *= static_cast<T>(factor);  // NaN goes on, and shows in the gradients
+    const T factor = static_cast<T>(max_norm) / static_cast<T>(*norm + 1e-6);
+    if (!(factor >= T{1})) g *= factor;  // NaN goes on, and shows in the gradients
   }
 };
 

@@ -1,51 +1,55 @@
 // What max and average pools share on the GPU: a thread takes one position and a few neighbouring channels.
 #pragma once
 #include "core/windows.h"
+#include "cuda/divisor.h"
 #include "cuda/launch.h"
 
 namespace gt::cuda {
 
 namespace {
 
-// 32-bit arithmetic where all positions and elements fit, which is much faster.
+enum class Side { input, output };
+
+// 32-bit arithmetic where all positions and elements fit, which is much faster. Threads are numbered by the
+// positions on one side, and the channels there.
 template <class Index>
 struct Pool {
   Index channels;
   Window<Index> d, h, w;
+  Divisor by_channels, by_width, by_height, by_depth;
 
-  explicit Pool(const PoolShape& shape) : channels(static_cast<Index>(shape.channels)) {
+  Pool(const PoolShape& shape, Side side) : channels(static_cast<Index>(shape.channels)) {
     Window<Index>* const to[3] = {&d, &h, &w};
+    Divisor* const by[3] = {&by_depth, &by_height, &by_width};
     for (int axis = 0; axis < 3; axis++) {
       const Window<int64_t>& from = shape.windows[axis];
-      *to[axis] = {static_cast<Index>(from.in),
-                   static_cast<Index>(from.out),
-                   static_cast<Index>(from.taps),
-                   static_cast<Index>(from.stride),
-                   static_cast<Index>(from.padding),
-                   static_cast<Index>(from.dilation),
-                   from.adaptive,
-                   from.include_pad};
+      Window<Index>& window = *to[axis];
+      window.in = static_cast<Index>(from.in);
+      window.out = static_cast<Index>(from.out);
+      window.taps = static_cast<Index>(from.taps);
+      window.stride = static_cast<Index>(from.stride);
+      window.padding = static_cast<Index>(from.padding);
+      window.dilation = static_cast<Index>(from.dilation);
+      window.adaptive = from.adaptive;
+      window.include_pad = from.include_pad;
+      *by[axis] = Divisor(side == Side::input ? from.in : from.out);
     }
+    by_channels = Divisor(shape.channels);
   }
 
-  // A position of the input or the output, and a channel, by number.
+  // A position and a channel, by number.
   struct Place {
     Index n, d, h, w, c;
   };
-  GT_DEV Place place(Index number, Index depth, Index height, Index width) const {
+  GT_DEV Place place(int64_t number) const {
     Place p;
-    p.c = number % channels;
-    number /= channels;
-    p.w = number % width;
-    number /= width;
-    p.h = number % height;
-    number /= height;
-    p.d = number % depth;
-    p.n = number / depth;
+    p.c = static_cast<Index>(by_channels.split(number));
+    p.w = static_cast<Index>(by_width.split(number));
+    p.h = static_cast<Index>(by_height.split(number));
+    p.d = static_cast<Index>(by_depth.split(number));
+    p.n = static_cast<Index>(number);
     return p;
   }
-  GT_DEV Place output(int64_t number) const { return place(static_cast<Index>(number), d.out, h.out, w.out); }
-  GT_DEV Place input(int64_t number) const { return place(static_cast<Index>(number), d.in, h.in, w.in); }
   GT_DEV Index in_at(Index n, Index id, Index ih, Index iw, Index c) const {
     return (((n * d.in + id) * h.in + ih) * w.in + iw) * channels + c;
   }
@@ -80,16 +84,16 @@ inline bool is_aligned(const Tensor& t, size_t bytes) {
   return reinterpret_cast<uintptr_t>(t.raw) % bytes == 0;
 }
 
-// Calls body with the kind of index, and with the number of channels that a thread takes: 16 bytes of T where
-// the memory allows it. `taps` may be null.
+// Calls body with the pool, and with the number of channels that a thread takes: 16 bytes of T where the
+// memory allows it. `taps` may be null.
 template <class T, class Body>
-inline void dispatch_pool(const PoolShape& shape, const Tensor& x, const Tensor& y, const Tensor* taps,
-                          const Body& body) {
+inline void dispatch_pool(const PoolShape& shape, Side side, const Tensor& x, const Tensor& y,
+                          const Tensor* taps, const Body& body) {
   constexpr int kWide = 16 / sizeof(T);
   const bool wide = shape.channels % kWide == 0 && is_aligned(x, 16) && is_aligned(y, 16) &&
                     (!taps || is_aligned(*taps, 16));
   const auto with_index = [&]<class Index>(Index*) {
-    const Pool<Index> pool(shape);
+    const Pool<Index> pool(shape, side);
     if (wide)
       body(pool, std::integral_constant<int, kWide>{});
     else
