@@ -47,18 +47,19 @@ struct Shapes {
       : x{p.T, p.N, p.I}, y{p.T, p.N, p.H}, state{p.N, p.H}, w_ih{p.W, p.I}, w_hh{p.W, p.H}, bias{p.W} {}
 };
 
-inline void check_reserve(const char* op, const Tensor& reserve, const Rnn& p, const Tensor& x) {
+// `bytes` is what the engine of the kernel reserves.
+inline void check_reserve(const char* op, const Tensor& reserve, const Tensor& x, int64_t bytes) {
   check_dtype(op, "reserve", reserve, Dtype::u8);
   check_contiguous(op, "reserve", reserve);
-  check_numel(op, "reserve", reserve, rnn_reserve_bytes(p.mode, x.dtype, p.T, p.N, p.H));
+  check_numel(op, "reserve", reserve, bytes);
   // Bytes of a view can start anywhere.
   const auto address = reinterpret_cast<uintptr_t>(reserve.raw);
   require(op, address % dtype_size(x.dtype) == 0, "reserve is not aligned");
 }
 
+// Of everything but the reserve.
 inline Rnn check_rnn_forward(const char* op, In x, OptIn h0, OptIn c0, In w_ih, In w_hh, OptIn b_ih,
-                             OptIn b_hh, Out y, Out hn, OptOut cn, OptOut reserve, int64_t mode,
-                             bool reverse) {
+                             OptIn b_hh, Out y, Out hn, OptOut cn, int64_t mode, bool reverse) {
   const Rnn p = make_rnn(op, *x, *w_hh, mode, reverse);
   const Shapes shapes(p);
   const bool lstm = p.mode == RnnMode::lstm;
@@ -74,7 +75,6 @@ inline Rnn check_rnn_forward(const char* op, In x, OptIn h0, OptIn c0, In w_ih, 
   if (c0) check_operand(op, "c0", *c0, *x, 2, shapes.state);
   if (b_ih) check_operand(op, "b_ih", *b_ih, *x, 1, shapes.bias);
   if (b_hh) check_operand(op, "b_hh", *b_hh, *x, 1, shapes.bias);
-  if (reserve) check_reserve(op, *reserve, p, *x);
   return p;
 }
 
@@ -98,7 +98,6 @@ inline Rnn check_rnn_backward(const char* op, OptIn dy, OptIn dhn, OptIn dcn, In
   if (c0) check_operand(op, "c0", *c0, *x, 2, shapes.state);
   if (b_ih) check_operand(op, "b_ih", *b_ih, *x, 1, shapes.bias);
   if (b_hh) check_operand(op, "b_hh", *b_hh, *x, 1, shapes.bias);
-  if (reserve) check_reserve(op, *reserve, p, *x);
   if (dx) check_operand(op, "dx", *dx, *x, 3, shapes.x);
   if (dh0) check_operand(op, "dh0", *dh0, *x, 2, shapes.state);
   if (dc0) check_operand(op, "dc0", *dc0, *x, 2, shapes.state);

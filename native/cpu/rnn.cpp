@@ -322,7 +322,8 @@ void clear_output(const OptOut& t) {
 KERNEL(rnn_forward, (In x, OptIn h0, OptIn c0, In w_ih, In w_hh, OptIn b_ih, OptIn b_hh, Out y, Out hn,
                      OptOut cn, OptOut reserve, int64_t mode, bool reverse)) {
   const char* op = "rnn_forward";
-  const Rnn p = check_rnn_forward(op, x, h0, c0, w_ih, w_hh, b_ih, b_hh, y, hn, cn, reserve, mode, reverse);
+  const Rnn p = check_rnn_forward(op, x, h0, c0, w_ih, w_hh, b_ih, b_hh, y, hn, cn, mode, reverse);
+  if (reserve) check_reserve(op, *reserve, *x, rnn_reserve_bytes(p.mode, x->dtype, p.T, p.N, p.H));
   if (y->numel == 0) return;
   dispatch_float(op, *x, [&]<class T>(T*) {
     forward<T>(op, p,
@@ -340,6 +341,7 @@ KERNEL(rnn_backward, (OptIn dy, OptIn dhn, OptIn dcn, In x, OptIn h0, OptIn c0, 
   const char* op = "rnn_backward";
   const Rnn p = check_rnn_backward(op, dy, dhn, dcn, x, h0, c0, w_ih, w_hh, b_ih, b_hh, y, reserve, dx, dh0,
                                    dc0, dw_ih, dw_hh, db_ih, db_hh, mode, reverse);
+  if (reserve) check_reserve(op, *reserve, *x, rnn_reserve_bytes(p.mode, x->dtype, p.T, p.N, p.H));
   if (y->numel == 0) {
     for (const OptOut& t : {dx, dh0, dc0, dw_ih, dw_hh, db_ih, db_hh}) clear_output(t);
     return;

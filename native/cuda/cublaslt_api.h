@@ -1,5 +1,5 @@
 // What this engine calls of cuBLASLt, as its documentation describes it. Versions 12 and 13 have it alike.
-// test/cuda/cublaslt_constants.cpp compares it with NVIDIA's header, where that is installed.
+// test/cuda/headers/cublaslt.cpp compares it with NVIDIA's header, where that is installed.
 #pragma once
 #include <cstddef>
 #include <cstdint>

@@ -6,16 +6,20 @@
 #include "core/dispatch.h"
 #include "core/rnn_layer.h"
 #include "cuda/cublaslt.h"
+#include "cuda/cudnn_rnn.h"
 #include "cuda/launch.h"
 #include "cuda/rnn.h"
 #include "shared/rnn_cells.h"
 
 namespace gt::cuda {
 
-int64_t rnn_reserve_bytes(int, const int64_t* sizes, int count) {
+int64_t rnn_reserve_bytes(int gpu, const int64_t* sizes, int count) {
   if (count != 6) fail(ErrorCode::internal, "a recurrent layer has 6 sizes");
-  return gt::rnn_reserve_bytes(static_cast<RnnMode>(sizes[0]), static_cast<Dtype>(sizes[1]), sizes[2],
-                               sizes[3], sizes[5]);
+  const RnnSizes s{
+      static_cast<RnnMode>(sizes[0]), static_cast<Dtype>(sizes[1]), sizes[2], sizes[3], sizes[4], sizes[5]};
+  const int64_t own = gt::rnn_reserve_bytes(s.mode, s.dtype, s.T, s.N, s.H);
+  const int64_t bytes = own < 0 || !cudnn_rnn_wanted() ? 0 : cudnn_rnn_reserve(gpu, s);
+  return bytes > 0 ? bytes : own;
 }
 
 namespace {
@@ -318,13 +322,32 @@ void dispatch_rnn(const char* op, const Tensor& x, RnnMode mode, const Body& bod
   });
 }
 
+void* raw(const In& t) { return t.tensor ? t->raw : nullptr; }
+
+// Whether the layer is one for cuDNN. A reserve was measured before, when the switches may have been others.
+bool chooses_cudnn(const char* op, const In& reserve, const Tensor& x, const RnnSizes& s) {
+  const int64_t own = gt::rnn_reserve_bytes(s.mode, s.dtype, s.T, s.N, s.H);
+  const int64_t bytes = cudnn_rnn_reserve(context().gpu->index, s);
+  if (!reserve.tensor) return bytes > 0 && cudnn_rnn_wanted();
+  const bool cudnn = bytes > 0 && reserve->numel == bytes;
+  check_reserve(op, *reserve.tensor, x, cudnn ? bytes : own);
+  return cudnn;
+}
+
 }  // namespace
 
 KERNEL(rnn_forward, (In x, OptIn h0, OptIn c0, In w_ih, In w_hh, OptIn b_ih, OptIn b_hh, Out y, Out hn,
                      OptOut cn, OptOut reserve, int64_t mode, bool reverse)) {
   const char* op = "rnn_forward";
-  const Rnn p = check_rnn_forward(op, x, h0, c0, w_ih, w_hh, b_ih, b_hh, y, hn, cn, reserve, mode, reverse);
+  const Rnn p = check_rnn_forward(op, x, h0, c0, w_ih, w_hh, b_ih, b_hh, y, hn, cn, mode, reverse);
+  const RnnSizes sizes{p.mode, x->dtype, p.T, p.N, p.I, p.H};
+  const bool asks_cudnn = chooses_cudnn(op, reserve, *x, sizes);
   if (y->numel == 0) return;
+  if (asks_cudnn && cudnn_rnn_forward(op, sizes, reverse,
+                                      {raw(x), raw(h0), raw(c0), raw(w_ih), raw(w_hh), raw(b_ih), raw(b_hh),
+                                       raw(y), raw(hn), raw(cn)},
+                                      raw(reserve), reserve ? reserve->numel : 0))
+    return;
   dispatch_rnn(op, *x, p.mode, [&]<RnnMode kind, class T>() {
     forward<kind, T>(op, p,
                      {data_of<T>(x), data_of<T>(h0), data_of<T>(c0), data_of<T>(w_ih), data_of<T>(w_hh),
@@ -339,11 +362,20 @@ KERNEL(rnn_backward, (OptIn dy, OptIn dhn, OptIn dcn, In x, OptIn h0, OptIn c0, 
   const char* op = "rnn_backward";
   const Rnn p = check_rnn_backward(op, dy, dhn, dcn, x, h0, c0, w_ih, w_hh, b_ih, b_hh, y, reserve, dx, dh0,
                                    dc0, dw_ih, dw_hh, db_ih, db_hh, mode, reverse);
+  const RnnSizes sizes{p.mode, x->dtype, p.T, p.N, p.I, p.H};
+  const bool of_cudnn = reserve && chooses_cudnn(op, reserve, *x, sizes) && cudnn_rnn_filled(sizes);
   if (y->numel == 0) {
     for (const OptOut& t : {dx, dh0, dc0, dw_ih, dw_hh, db_ih, db_hh}) {
       if (t) clear(t->data<char>(), t->numel * static_cast<int64_t>(dtype_size(t->dtype)));
     }
     return;
+  }
+  if (of_cudnn) {
+    return cudnn_rnn_backward(
+        op, sizes, reverse,
+        {raw(dy), raw(dhn), raw(dcn), raw(x), raw(h0), raw(c0), raw(w_ih), raw(w_hh), raw(b_ih), raw(b_hh),
+         raw(y), raw(dx), raw(dh0), raw(dc0), raw(dw_ih), raw(dw_hh), raw(db_ih), raw(db_hh)},
+        raw(reserve), reserve->numel);
   }
   dispatch_rnn(op, *x, p.mode, [&]<RnnMode kind, class T>() {
     backward<kind, T>(

@@ -4,6 +4,7 @@
 //
 //   version=91001 | create=STATUS | graph=STATUS | fused=none (no engine adds a bias)
 //   plan=STATUS[/ENGINE] | execute=STATUS[/ENGINE] (what these answer, for all engines or for one)
+//   rnn=STATUS | rnn_forward=STATUS (of a recurrent layer's descriptor, and of its forward pass)
 //   slow=ENGINE (takes 20 ms) | log=FILE (a line per plan and per execution)
 //
 // Engines do what their notes say: one with tensor cores rounds float32 inputs as TF32 does, one that
@@ -818,6 +819,4 @@ Status cudnnBackendExecute(Handle handle, Descriptor plan, Descriptor pack) {
 
 }  // extern "C"
 
-#if __has_include("cudnn_rnn.inc.h")
 #include "cudnn_rnn.inc.h"
-#endif

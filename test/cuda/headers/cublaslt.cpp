@@ -1,7 +1,7 @@
 // Compares native/cuda/cublaslt_api.h with NVIDIA's own header, at compile time:
 //
 //   g++ -std=c++20 -fsyntax-only -Inative -I/usr/local/cuda/include -I<folder of cublasLt.h>
-//   test/cuda/cublaslt_constants.cpp
+//   test/cuda/headers/cublaslt.cpp
 #include <cublasLt.h>
 
 #include "cuda/cublaslt_api.h"
