@@ -94,7 +94,11 @@ export function gradCheck(
       const moved = data.slice();
       moved[element] = value;
       return tidy(() =>
-        values(inputs.map((t, i) => (i === input ? tensor(moved, { dtype: "float64", shape: x.shape }) : t))),
+        values(
+          inputs.map((t, i) =>
+            i === input ? tensor(moved, { dtype: "float64", shape: x.shape, device: x.device }) : t,
+          ),
+        ),
       );
     };
     for (let element = 0; element < data.length; element++) {
@@ -143,7 +147,7 @@ function jacobians(
       tidy(() => {
         const oneHot = new Float64Array(y.numel);
         oneHot[k] = 1;
-        const seed = tensor(oneHot, { dtype: y.dtype, shape: y.shape });
+        const seed = tensor(oneHot, { dtype: y.dtype, shape: y.shape, device: y.device });
         const pass = { retainGraph: true, createGraph: false, inputs: wanted, op };
         const gs = y.requiresGrad ? runBackward([y], [seed], pass) : wanted.map(() => null);
         gs.forEach((g, i) => {

@@ -17,6 +17,7 @@ import {
   zeros,
 } from "../lib/index.js";
 import { collect } from "./support/collect.js";
+import { onEachDevice } from "./support/devices.js";
 import { expectError } from "./support/op-suite.js";
 
 const leaf = (...values: number[]) => tensor(values, { dtype: "float64", requiresGrad: true });
@@ -730,6 +731,14 @@ describe("autograd.Function", () => {
       /tensors\[0\] must be a tensor, not 3/,
     ],
   ])("refuses %s", (_, run, code, message) => expectError({ run, code, message }));
+});
+
+onEachDevice((device) => {
+  it("gradCheck works where its inputs are", () => {
+    const options = { dtype: "float64", device, requiresGrad: true } as const;
+    const [x, w] = [tensor([[1, -2, 3]], options), tensor([2, 0.5, -1], options)];
+    expect(gradCheck((a, b) => a.softmax({ dim: 1 }).mul(b), [x, w])).toBe(true);
+  });
 });
 
 describe("gradCheck", () => {
