@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/kernel.h"
+#include "core/split.h"
 #include "cpu/device.h"
 #include "cpu/iterator.h"
 
@@ -40,19 +41,6 @@ inline void dispatch_width(const Tensor& t, const Body& body) {
     default:
       return body(static_cast<uint64_t*>(nullptr));
   }
-}
-
-// A tensor seen as [outer, size, inner] around one dimension.
-struct Split {
-  int64_t outer = 1;
-  int64_t size = 1;
-  int64_t inner = 1;
-};
-
-inline Split split_at(const Tensor& t, int64_t dim) {
-  Split s;
-  for (int d = 0; d < t.rank; d++) (d < dim ? s.outer : d == dim ? s.size : s.inner) *= t.shape[d];
-  return s;
 }
 
 // Where the elements of `index` lie in a larger tensor t along all dimensions but dim: outer(o) + inner[j].

@@ -1,8 +1,9 @@
-// Division by a number that is known on the host: a multiplication where everything fits 31 bits. Indices of
-// tensors are taken apart with it.
+// Division by a number that is known on the host: a multiplication where everything fits 31 bits. Numbers of
+// elements are taken apart with it.
 #pragma once
 #include <cstdint>
 
+#include "core/tensor.h"
 #include "cuda/runtime.h"
 
 namespace gt::cuda {
@@ -46,6 +47,28 @@ class Divisor {
   int64_t divisor_ = 1;
   uint32_t multiplier_ = 1;
   int shift_ = 0;
+};
+
+// Where the elements of N tensors lie that are walked together, by their number in row-major order.
+template <int N>
+struct Steps {
+  int rank = 0;
+  Divisor size[kMaxRank];
+  int64_t step[N][kMaxRank];
+
+  // A dimension inside of those that are there.
+  void add(int64_t dim_size, const int64_t (&steps)[N]) {
+    size[rank] = Divisor(dim_size);
+    for (int n = 0; n < N; n++) step[n][rank] = steps[n];
+    rank++;
+  }
+  GT_DEV void locate(int64_t number, int64_t (&offsets)[N]) const {
+    for (int n = 0; n < N; n++) offsets[n] = 0;
+    for (int d = rank - 1; d >= 0; d--) {
+      const int64_t at = size[d].split(number);
+      for (int n = 0; n < N; n++) offsets[n] += at * step[n][d];
+    }
+  }
 };
 
 }  // namespace

@@ -48,6 +48,30 @@ struct Block {
   GT_DEV T sum(T value) const {
     return reduce(value, [](const T& a, const T& b) { return a + b; });
   }
+
+  // What `join` makes of the values of the threads before this one, in their order, starting with `identity`;
+  // `total` becomes that of all threads.
+  template <class T, class Join>
+  GT_DEV T scan(const T& value, const T& identity, const Join& join, T& total) const {
+#ifdef GT_EMULATE
+    total = join(identity, value);
+    return identity;
+#else
+    __shared__ alignas(16) unsigned char memory[1024 * sizeof(T)];
+    T* const shared = reinterpret_cast<T*>(memory);
+    __syncthreads();
+    shared[thread] = value;
+    __syncthreads();
+    for (int reach = 1; reach < threads; reach *= 2) {
+      const T before = thread >= reach ? shared[thread - reach] : identity;
+      __syncthreads();
+      shared[thread] = join(before, shared[thread]);
+      __syncthreads();
+    }
+    total = shared[threads - 1];
+    return thread > 0 ? shared[thread - 1] : identity;
+#endif
+  }
 };
 
 #ifdef GT_EMULATE

@@ -20,6 +20,11 @@ struct Alone {
   GT_DEV T sum(const T& value) const {
     return value;
   }
+  template <class T, class Join>
+  GT_DEV T scan(const T& value, const T& identity, const Join& join, T& total) const {
+    total = join(identity, value);
+    return identity;
+  }
 };
 
 template <class Body>
