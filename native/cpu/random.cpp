@@ -5,7 +5,7 @@
 #include "core/kernel.h"
 #include "cpu/device.h"
 #include "cpu/iterator.h"
-#include "shared/philox.h"
+#include "shared/distributions.h"
 
 namespace gt::cpu {
 namespace {
@@ -79,85 +79,6 @@ inline void check_output(const char* op, const Tensor& state, const Tensor& y) {
   check_contiguous(op, "y", y);
 }
 
-// The quantile of the standard normal distribution (Wichura: Algorithm AS 241, PPND16), to about 16 digits.
-inline double normal_quantile(double p) {
-  const double q = p - 0.5;
-  if (std::fabs(q) <= 0.425) {
-    const double r = 0.180625 - q * q;
-    return q *
-           (((((((2509.0809287301226727 * r + 33430.575583588128105) * r + 67265.770927008700853) * r +
-                45921.953931549871457) *
-                   r +
-               13731.693765509461125) *
-                  r +
-              1971.5909503065514427) *
-                 r +
-             133.14166789178437745) *
-                r +
-            3.387132872796366608) /
-           (((((((5226.495278852545925 * r + 28729.085735721942674) * r + 39307.89580009271061) * r +
-                21213.794301586595867) *
-                   r +
-               5394.1960214247511077) *
-                  r +
-              687.1870074920579083) *
-                 r +
-             42.313330701600911252) *
-                r +
-            1.0);
-  }
-  double r = std::sqrt(-std::log(q < 0 ? p : 1.0 - p));
-  double x;
-  if (r <= 5.0) {
-    r -= 1.6;
-    x = (((((((7.7454501427834140764e-4 * r + 0.0227238449892691845833) * r + 0.24178072517745061177) * r +
-             1.27045825245236838258) *
-                r +
-            3.64784832476320460504) *
-               r +
-           5.7694972214606914055) *
-              r +
-          4.6303378461565452959) *
-             r +
-         1.42343711074968357734) /
-        (((((((1.05075007164441684324e-9 * r + 5.475938084995344946e-4) * r + 0.0151986665636164571966) * r +
-             0.14810397642748007459) *
-                r +
-            0.68976733498510000455) *
-               r +
-           1.6763848301838038494) *
-              r +
-          2.05319162663775882187) *
-             r +
-         1.0);
-  } else {
-    r -= 5.0;
-    x = (((((((2.01033439929228813265e-7 * r + 2.71155556874348757815e-5) * r + 0.0012426609473880784386) *
-                 r +
-             0.026532189526576123093) *
-                r +
-            0.29656057182850489123) *
-               r +
-           1.7848265399172913358) *
-              r +
-          5.4637849111641143699) *
-             r +
-         6.6579046435011037772) /
-        (((((((2.04426310338993978564e-15 * r + 1.4215117583164458887e-7) * r + 1.8463183175100546818e-5) *
-                 r +
-             7.868691311456132591e-4) *
-                r +
-            0.0148753612908506148525) *
-               r +
-           0.13692988092273580531) *
-              r +
-          0.59983220655588793769) *
-             r +
-         1.0);
-  }
-  return q < 0 ? -x : x;
-}
-
 }  // namespace
 
 // The words themselves, from a block on.
@@ -187,22 +108,10 @@ KERNEL(random_uniform, (InOut state, Out y, double from, double to)) {
   check_output("random_uniform", *state, *y);
   check_float("random_uniform", "y", *y);
   const Draw draw = next_draw(*state);
-  // Rounding may reach the upper bound, which is not part of the interval.
-  if (y->dtype == Dtype::f32) {
-    const auto low = static_cast<float>(from), width = static_cast<float>(to - from),
-               high = static_cast<float>(to);
-    const float last = std::nextafter(high, low);
-    map_words<float>(draw, *y, [=](uint32_t w) {
-      const float v = low + uniform_float(w) * width;
-      return v < high ? v : last;
-    });
-  } else {
-    const double width = to - from, last = std::nextafter(to, from);
-    map_bits<double>(draw, *y, [=](uint64_t bits) {
-      const double v = from + uniform_double(bits) * width;
-      return v < to ? v : last;
-    });
-  }
+  if (y->dtype == Dtype::f32)
+    map_words<float>(draw, *y, Uniform<float>(from, to));
+  else
+    map_bits<double>(draw, *y, Uniform<double>(from, to));
 }
 
 KERNEL(random_normal, (InOut state, Out y, double mean, double std)) {
@@ -224,28 +133,17 @@ KERNEL(random_normal, (InOut state, Out y, double mean, double std)) {
   } else {
     double* const to = y->data<double>();
     for_each_tile<2>(draw, y->numel, [&](const uint32_t* words, int64_t begin, int64_t count) {
-      for (int64_t i = 0; i < count; i++) {
-        const uint32_t* const w = words + i / 2 * 4;
-        const double u = uniform_double(w[0] | uint64_t{w[1]} << 32);
-        const double angle = 6.283185307179586477 * uniform_double(w[2] | uint64_t{w[3]} << 32);
-        const double r = std::sqrt(-2.0 * std::log1p(-u));
-        to[begin + i] = mean + std * r * (i % 2 == 0 ? std::cos(angle) : std::sin(angle));
-      }
+      for (int64_t i = 0; i < count; i++)
+        to[begin + i] = mean + std * normal_double(words + i / 2 * 4, i % 2 != 0);
     });
   }
 }
 
-// Normal, cut off at a and b, by the quantile function of uniform numbers between its values there.
 KERNEL(random_truncated_normal, (InOut state, Out y, double mean, double std, double a, double b)) {
   check_output("random_truncated_normal", *state, *y);
   check_float("random_truncated_normal", "y", *y);
   const Draw draw = next_draw(*state);
-  const double low = 0.5 * std::erfc(-(a - mean) / std * 0.70710678118654752440);
-  const double high = 0.5 * std::erfc(-(b - mean) / std * 0.70710678118654752440);
-  const auto value = [=](uint64_t bits) {
-    const double v = mean + std * normal_quantile(low + (high - low) * (uniform_double(bits) + 0x1p-54));
-    return v > a ? v < b ? v : b : a;  // also for NaN, where an interval far from the mean holds no numbers
-  };
+  const TruncatedNormal value(mean, std, a, b);
   if (y->dtype == Dtype::f32)
     map_bits<float>(draw, *y, [=](uint64_t bits) { return static_cast<float>(value(bits)); });
   else
@@ -255,12 +153,9 @@ KERNEL(random_truncated_normal, (InOut state, Out y, double mean, double std, do
 KERNEL(random_integers, (InOut state, Out y, int64_t low, int64_t high)) {
   check_output("random_integers", *state, *y);
   require("random_integers", low < high, "low must be below high");
-  const uint64_t range = static_cast<uint64_t>(high) - static_cast<uint64_t>(low);
   dispatch_numeric("random_integers", *y, [&]<class T>(T*) {
     const Draw draw = next_draw(*state);
-    map_bits<T>(draw, *y, [=](uint64_t bits) {
-      return static_cast<T>(static_cast<int64_t>(static_cast<uint64_t>(low) + bounded(bits, range)));
-    });
+    map_bits<T>(draw, *y, UniformInteger<T>(low, high));
   });
 }
 
@@ -269,7 +164,7 @@ KERNEL(random_bernoulli_fill, (InOut state, Out y, double p)) {
   check_output("random_bernoulli_fill", *state, *y);
   const Draw draw = next_draw(*state);
   dispatch_all(y->dtype, [&]<class T>(T*) {
-    map_words<T>(draw, *y, [=](uint32_t w) { return static_cast<T>(static_cast<double>(w) * 0x1p-32 < p); });
+    map_words<T>(draw, *y, [=](uint32_t w) { return static_cast<T>(happens(w, p)); });
   });
 }
 
@@ -289,8 +184,7 @@ KERNEL(random_bernoulli, (In p, InOut state, Out y)) {
     T* const to = y->data<T>();
     for_each_tile<4>(next_draw(*state), y->numel, [&](const uint32_t* words, int64_t begin, int64_t count) {
       for (int64_t i = 0; i < count; i++) {
-        to[begin + i] = static_cast<T>(static_cast<double>(words[i]) * 0x1p-32 <
-                                       static_cast<double>(probability[begin + i]));
+        to[begin + i] = static_cast<T>(happens(words[i], static_cast<double>(probability[begin + i])));
       }
     });
   });

@@ -1,7 +1,6 @@
 // Sorting and choosing the largest along one dimension. NaN counts as larger than all numbers, and equal
 // elements keep their order. Compiled once: there is nothing to vectorise, and std::sort may be used.
 #include <algorithm>
-#include <bit>
 #include <cstring>
 #include <memory>
 #include <new>
@@ -9,25 +8,10 @@
 #include "core/kernel.h"
 #include "cpu/axis.h"
 #include "cpu/iterator.h"
+#include "shared/order.h"
 
 namespace gt::cpu {
 namespace {
-
-// An unsigned number that orders as the element does. Zeros of both signs are equal, and so are all NaN.
-uint32_t order_of(float v) {
-  if (v != v) return UINT32_MAX;
-  const uint32_t bits = std::bit_cast<uint32_t>(v == 0 ? 0.0f : v);
-  return bits >> 31 ? ~bits : bits | 0x80000000u;
-}
-uint64_t order_of(double v) {
-  if (v != v) return UINT64_MAX;
-  const uint64_t bits = std::bit_cast<uint64_t>(v == 0 ? 0.0 : v);
-  return bits >> 63 ? ~bits : bits | 0x8000000000000000u;
-}
-uint32_t order_of(int32_t v) { return static_cast<uint32_t>(v) ^ 0x80000000u; }
-uint64_t order_of(int64_t v) { return static_cast<uint64_t>(v) ^ 0x8000000000000000u; }
-uint32_t order_of(uint8_t v) { return v; }
-uint32_t order_of(bool v) { return v; }
 
 // An element's order and its place, compared in that order: no two are equal, so every sort of them is
 // stable.

@@ -49,6 +49,19 @@ struct Block {
     return reduce(value, [](const T& a, const T& b) { return a + b; });
   }
 
+  // Memory that the threads of the block share: one T for each type T, with what was left there. T has no
+  // constructor.
+  template <class T>
+  GT_DEV T& shared() const {
+#ifdef GT_EMULATE
+    static thread_local T memory;
+    return memory;
+#else
+    __shared__ alignas(16) unsigned char memory[sizeof(T)];
+    return *reinterpret_cast<T*>(memory);
+#endif
+  }
+
   // What `join` makes of the values of the threads before this one, in their order, starting with `identity`;
   // `total` becomes that of all threads.
   template <class T, class Join>

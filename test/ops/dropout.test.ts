@@ -10,7 +10,8 @@ function scaledMask(shape: readonly number[], p: number): Float64Array {
 }
 
 testOp<{ p: number }>("dropout", {
-  run: ([x], { p }) => dropout(x.contiguous(), { p, generator: new Generator({ seed: 4 }) }),
+  run: ([x], { p }) =>
+    dropout(x.contiguous(), { p, generator: new Generator({ seed: 4, device: x.device }) }),
   reference: ([x], { p }) => {
     const mask = scaledMask(x.shape, p);
     return nd(

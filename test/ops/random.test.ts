@@ -18,6 +18,7 @@ import {
   zeros,
 } from "../../lib/index.js";
 import { kernels, native } from "../../lib/native.js";
+import { testDevices } from "../support/devices.js";
 import { expectError } from "../support/op-suite.js";
 
 const values = (t: Tensor) => Array.from(t.dataSync(), Number);
@@ -314,6 +315,51 @@ describe("distributions", () => {
       values(rand([3], { generator: new Generator({ seed: 1 }) })),
     );
   });
+});
+
+describe("every device draws the same numbers", () => {
+  // The functions of the C library may differ in the last bits; everything else is the same bit by bit.
+  const exact: Record<string, (generator: Generator) => Tensor> = {
+    "rand float32": (generator) => rand([1027], { generator, device: generator.device }),
+    "rand float64": (generator) => rand([1027], { dtype: "float64", generator, device: generator.device }),
+    "randint int64": (generator) => randint(-5, 2 ** 40, [1027], { generator, device: generator.device }),
+    "randint uint8": (generator) =>
+      randint(0, 200, [1027], { dtype: "uint8", generator, device: generator.device }),
+    bernoulli_: (generator) => bernoulli_(zeros([1027], { device: generator.device }), { generator }),
+    bernoulli: (generator) => bernoulli(rand([1027], { generator, device: generator.device }), { generator }),
+    "randperm of 1": (generator) => randperm(1, { generator, device: generator.device }),
+    "randperm of 33": (generator) => randperm(33, { generator, device: generator.device }),
+    "randperm of 9001": (generator) => randperm(9001, { generator, device: generator.device }),
+    fork: (generator) => rand([5], { generator: generator.fork(), device: generator.device }),
+  };
+  const close: Record<string, (generator: Generator) => Tensor> = {
+    "randn float32": (generator) => randn([1027], { generator, device: generator.device }),
+    "randn float64": (generator) => randn([1027], { dtype: "float64", generator, device: generator.device }),
+    truncNormal_: (generator) =>
+      truncNormal_(zeros([1027], { dtype: "float64", device: generator.device }), { generator }),
+    "uniform_ from -3 to 5": (generator) =>
+      uniform_(zeros([1027], { device: generator.device }), { from: -3, to: 5, generator }),
+  };
+  for (const { name: deviceName, device, reason } of testDevices()) {
+    if (device === "cpu") continue;
+    if (device === null) {
+      it.skip(`${deviceName} (${reason})`, () => {});
+      continue;
+    }
+    for (const [name, draw] of Object.entries({ ...exact, ...close })) {
+      it(`${deviceName}: ${name}`, () => {
+        const here = new Generator({ seed: 2024n });
+        const there = new Generator({ seed: 2024n, device });
+        for (let call = 0; call < 2; call++) {
+          const expected = values(draw(here));
+          const actual = values(draw(there));
+          if (name in exact) expect(actual).toEqual(expected);
+          else actual.forEach((v, i) => expect(v).toBeCloseTo(expected[i], 5));
+        }
+        expect(there.state.toArraySync()).toEqual(here.state.toArraySync());
+      });
+    }
+  }
 });
 
 describe("creation", () => {
