@@ -53,6 +53,8 @@ inline void dispatch_width(int64_t bytes, const Body& body) {
   switch (bytes) {
     case 1:
       return body(static_cast<uint8_t*>(nullptr));
+    case 2:
+      return body(static_cast<uint16_t*>(nullptr));
     case 4:
       return body(static_cast<uint32_t*>(nullptr));
     case 8:

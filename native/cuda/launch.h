@@ -10,11 +10,12 @@ namespace gt::cuda {
 // Inside blocks(): which block this is, and what its threads do together. All threads must take part.
 struct Block {
   int64_t index;
-#ifdef GT_EMULATE
-  static constexpr int thread = 0, threads = 1;
-  void sync() const {}
-#else
   int thread, threads;
+#ifdef GT_EMULATE
+  void sync() const {
+    if (threads > 1) emulated_barrier();
+  }
+#else
   GT_DEV void sync() const { __syncthreads(); }
 #endif
 
@@ -26,23 +27,19 @@ struct Block {
   }
   // The same within groups of `lanes` threads that are `stride` apart; both are powers of two.
   template <class T, class Join>
-  GT_DEV T reduce(T value, [[maybe_unused]] int lanes, [[maybe_unused]] int stride,
-                  [[maybe_unused]] const Join& join) const {
-#ifndef GT_EMULATE
+  GT_DEV T reduce(T value, int lanes, int stride, const Join& join) const {
     if (lanes == 1) return value;
-    __shared__ alignas(16) unsigned char memory[1024 * sizeof(T)];
+    alignas(16) GT_SHARED unsigned char memory[1024 * sizeof(T)];
     T* const shared = reinterpret_cast<T*>(memory);
     const int lane = thread / stride & (lanes - 1);
-    __syncthreads();
+    sync();
     shared[thread] = value;
-    __syncthreads();
+    sync();
     for (int half = lanes / 2; half > 0; half /= 2) {
       if (lane < half) shared[thread] = join(shared[thread], shared[thread + half * stride]);
-      __syncthreads();
+      sync();
     }
-    value = shared[thread - lane * stride];
-#endif
-    return value;
+    return shared[thread - lane * stride];
   }
   template <class T>
   GT_DEV T sum(T value) const {
@@ -53,37 +50,27 @@ struct Block {
   // constructor.
   template <class T>
   GT_DEV T& shared() const {
-#ifdef GT_EMULATE
-    static thread_local T memory;
-    return memory;
-#else
-    __shared__ alignas(16) unsigned char memory[sizeof(T)];
+    alignas(16) GT_SHARED unsigned char memory[sizeof(T)];
     return *reinterpret_cast<T*>(memory);
-#endif
   }
 
   // What `join` makes of the values of the threads before this one, in their order, starting with `identity`;
   // `total` becomes that of all threads.
   template <class T, class Join>
   GT_DEV T scan(const T& value, const T& identity, const Join& join, T& total) const {
-#ifdef GT_EMULATE
-    total = join(identity, value);
-    return identity;
-#else
-    __shared__ alignas(16) unsigned char memory[1024 * sizeof(T)];
+    alignas(16) GT_SHARED unsigned char memory[1024 * sizeof(T)];
     T* const shared = reinterpret_cast<T*>(memory);
-    __syncthreads();
+    sync();
     shared[thread] = value;
-    __syncthreads();
+    sync();
     for (int reach = 1; reach < threads; reach *= 2) {
       const T before = thread >= reach ? shared[thread - reach] : identity;
-      __syncthreads();
+      sync();
       shared[thread] = join(before, shared[thread]);
-      __syncthreads();
+      sync();
     }
     total = shared[threads - 1];
     return thread > 0 ? shared[thread - 1] : identity;
-#endif
   }
 };
 
@@ -94,8 +81,10 @@ inline void each(int64_t count, Body body) {
   for (int64_t i = 0; i < count; i++) body(i);
 }
 template <class Body>
-inline void blocks(int64_t count, int, Body body) {
-  for (int64_t i = 0; i < count; i++) body(Block{i});
+inline void blocks(int64_t count, int threads, Body body) {
+  for (int64_t i = 0; i < count; i++) {
+    emulate_threads(threads, [&](int thread, int of) { body(Block{i, thread, of}); });
+  }
 }
 
 #else

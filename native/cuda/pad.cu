@@ -61,7 +61,7 @@ struct PadBackward {
 KERNEL(pad_forward, (In x, Out y, int64_t dim, int64_t left, int64_t mode)) {
   const Padding s = check_pad("pad_forward", *x, *y, dim, left, mode);
   if (s.outer == 0) return;
-  dispatch_all(x->dtype, [&]<class T>(T*) {
+  dispatch_stored(x->dtype, [&]<class T>(T*) {
     each(y->numel, Pad<T>{Divisor(s.inner), Divisor(s.padded), s.inner, s.size, left, mode, x->data<T>(),
                           y->data<T>()});
   });
