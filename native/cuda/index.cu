@@ -6,6 +6,7 @@
 #include "core/split.h"
 #include "cuda/divisor.h"
 #include "cuda/launch.h"
+#include "cuda/segments.h"
 #include "shared/convert.h"
 
 namespace gt::cuda {
@@ -83,6 +84,10 @@ struct Gather {
   }
 };
 
+// Duplicates are met in the order of the index: by a thread that walks along dim, or, where that would be a
+// long way, by sorting.
+constexpr int64_t kLongWalk = 128;
+
 template <class T>
 struct Replace {
   GT_DEV void operator()(T& y, T value) const { y = value; }
@@ -92,23 +97,58 @@ struct Increase {
   GT_DEV void operator()(T& y, T value) const { y = static_cast<T>(y + value); }
 };
 
-// A thread walks one line of the index along dim, so that duplicates are met in their order.
-template <class T, class Update>
-struct ScatterLine {
+// Lines of the index along dim.
+struct IndexLines {
   Index index;
   Steps<2> steps;  // in y and in the index, of all dimensions of the index but dim
   int64_t y_step, index_step, n;
+};
+
+template <class T, class Update>
+struct ScatterLine {
+  IndexLines lines;
   T* y;
   const T* source;
   GT_DEV void operator()(int64_t line) const {
-    if (failed(index.report.fault)) return;
+    if (failed(lines.index.report.fault)) return;
     int64_t at[2];
-    steps.locate(line, at);
-    for (int64_t k = 0; k < n; k++) {
-      const int64_t from = at[1] + k * index_step;
-      const int64_t to = index.at(from);
-      if (to >= 0) Update()(y[at[0] + to * y_step], source[from]);
+    lines.steps.locate(line, at);
+    for (int64_t k = 0; k < lines.n; k++) {
+      const int64_t from = at[1] + k * lines.index_step;
+      const int64_t to = lines.index.at(from);
+      if (to >= 0) Update()(y[at[0] + to * lines.y_step], source[from]);
     }
+  }
+};
+
+// Where in y each element of the index points. A wrong one has been reported, and keeps all from writing.
+struct ScatterTarget {
+  Index index;
+  Steps<1> steps;  // in y, of all dimensions of the index but dim
+  int64_t step;
+  GT_DEV int64_t operator()(int64_t i) const {
+    int64_t at[1];
+    steps.locate(i, at);
+    const int64_t k = index.at(i);
+    return k >= 0 ? at[0] + k * step : 0;
+  }
+};
+
+struct ElementLayout {
+  GT_DEV int64_t from(int64_t position, int64_t) const { return position; }
+  GT_DEV int64_t to(int64_t target, int64_t) const { return target; }
+};
+
+// The last of a segment is what stays.
+template <class T, class S>
+struct KeepLast {
+  S segments;
+  const T* source;
+  T* y;
+  const Fault* fault;
+  GT_DEV void operator()(int64_t i) const {
+    if (failed(fault) || segments.same(i, i + 1)) return;
+    y[segments.targets[i]] = source[segments.positions[i]];
   }
 };
 
@@ -130,18 +170,31 @@ template <class T, class Update>
 inline void scatter_as(const Index& index, const Tensor& y, const Tensor& shape, const Tensor& source,
                        int64_t dim) {
   const Split split = split_at(shape, dim);
-  int64_t row_major[kMaxRank];
-  int64_t stride = 1;
-  for (int d = shape.rank - 1; d >= 0; d--) {
-    row_major[d] = stride;
-    stride *= shape.shape[d];
+  T* const to = y.data<T>();
+  const T* const from = source.data<T>();
+  if (split.size <= kLongWalk) {
+    Steps<2> steps;
+    int64_t stride = shape.numel;
+    for (int d = 0; d < shape.rank; d++) {
+      stride /= shape.shape[d];
+      if (d != dim) steps.add(shape.shape[d], {y.strides[d], stride});
+    }
+    const IndexLines lines{index, steps, y.strides[dim], split.inner, split.size};
+    return each(split.outer * split.inner, ScatterLine<T, Update>{lines, to, from});
   }
-  Steps<2> steps;
+  Steps<1> steps;
+  int64_t targets = 1;
   for (int d = 0; d < shape.rank; d++) {
-    if (d != dim) steps.add(shape.shape[d], {y.strides[d], row_major[d]});
+    steps.add(shape.shape[d], {d == dim ? 0 : y.strides[d]});
+    targets += (y.shape[d] - 1) * y.strides[d];
   }
-  each(split.outer * split.inner, ScatterLine<T, Update>{index, steps, y.strides[dim], split.inner,
-                                                         split.size, y.data<T>(), source.data<T>()});
+  const ScatterTarget target{index, steps, y.strides[dim]};
+  with_segments(shape.numel, targets, target, [&]<class S>(const S& segments) {
+    if constexpr (std::is_same_v<Update, Replace<T>>)
+      each(segments.n, KeepLast<T, S>{segments, from, to, index.report.fault});
+    else
+      add_segments<T>(segments, ElementLayout(), 1, targets, T{1}, from, to);
+  });
 }
 
 // ---- whole rows ----
@@ -201,6 +254,29 @@ struct AddRows {
       T& to = y[(outer * size + row) * width + column];
       to = static_cast<T>(to + factor * source[(outer * count + k) * width + column]);
     }
+  }
+};
+
+// Positions with the index `skip` go behind all rows.
+struct RowTarget {
+  Index index;
+  int64_t skip;
+  GT_DEV int64_t operator()(int64_t i) const {
+    const int64_t row = index.at(i);
+    return row < 0 || row == skip ? index.size : row;
+  }
+};
+
+struct RowLayout {
+  Divisor inner;
+  int64_t width, count, size;
+  GT_DEV int64_t from(int64_t position, int64_t line) const {
+    const int64_t column = inner.split(line);
+    return (line * count + position) * width + column;
+  }
+  GT_DEV int64_t to(int64_t target, int64_t line) const {
+    const int64_t column = inner.split(line);
+    return (line * size + target) * width + column;
   }
 };
 
@@ -281,8 +357,18 @@ KERNEL(index_add, (InOut y, In index, In source, int64_t dim, double alpha, int6
   const Split split = split_at(*y, dim);
   check_numel(op, "source", *source, split.outer * count * split.inner);
   dispatch_numeric(op, *y, [&]<class T>(T*) {
-    each(split.outer * split.inner, AddRows<T>{at, Divisor(split.inner), split.inner, count, split.size, skip,
-                                               convert<T>(alpha), source->data<T>(), y->data<T>()});
+    const T* const from = source->data<T>();
+    T* const to = y->data<T>();
+    const Divisor inner(split.inner);
+    const auto factor = convert<T>(alpha);
+    const int64_t lines = split.outer * split.inner;
+    if (count <= kLongWalk) {
+      return each(lines, AddRows<T>{at, inner, split.inner, count, split.size, skip, factor, from, to});
+    }
+    with_segments(count, split.size + 1, RowTarget{at, skip}, [&](const auto& segments) {
+      const RowLayout layout{inner, split.inner, count, split.size};
+      add_segments<T>(segments, layout, lines, split.size, factor, from, to);
+    });
   });
 }
 

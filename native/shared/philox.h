@@ -22,9 +22,7 @@ GT_INLINE PhiloxBlock philox(uint64_t block, uint64_t offset, uint64_t seed) {
   uint32_t c0 = static_cast<uint32_t>(block), c1 = static_cast<uint32_t>(block >> 32);
   uint32_t c2 = static_cast<uint32_t>(offset), c3 = static_cast<uint32_t>(offset >> 32);
   uint32_t k0 = static_cast<uint32_t>(seed), k1 = static_cast<uint32_t>(seed >> 32);
-#if defined(__CUDACC__)
-#pragma unroll
-#else
+#if !defined(__CUDACC__)  // which unrolls it by itself
 #pragma GCC unroll 10
 #endif
   for (int round = 0; round < 10; round++) {
