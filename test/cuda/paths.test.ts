@@ -172,7 +172,7 @@ for (const [n, rows, width] of [
   ]);
 }
 
-describe("large tensors", () => {
+describe("ways for large tensors", () => {
   for (const { name: deviceName, device, reason } of testDevices()) {
     if (device === "cpu") continue;
     if (device === null) {

@@ -308,7 +308,7 @@ testOp<{ dim: number; index: number }>("select", {
 });
 
 testOp<{ dim?: number | number[]; result: number[] }>("squeeze", {
-  run: ([x], { dim }) => squeeze(x, dim).mul(tensor(1, { dtype: x.dtype })),
+  run: ([x], { dim }) => squeeze(x, dim).mul(tensor(1, { dtype: x.dtype, device: x.device })),
   reference: ([x], { result }) => nd(result, x.data),
   samples: [
     { inputs: [[1, 3, 1]], params: { result: [3] } },
