@@ -25,8 +25,7 @@ inline void dispatch_all(Dtype dtype, const Body& body) {
     case Dtype::boolean:
       return body(static_cast<bool*>(nullptr));
     default:
-      fail(ErrorCode::dtype, "%s tensors can be converted, moved and stored, and not computed with",
-           dtype_name(dtype));
+      not_computed_with(dtype);
   }
 }
 
