@@ -9,7 +9,6 @@ namespace {
 
 thread_local Context current;
 
-constexpr int kMaxGpus = 16;
 struct Scratch {
   void* data;
   int64_t bytes;

@@ -24,6 +24,8 @@ struct Fault {
   const char* format;  // the message, for the values
 };
 
+constexpr int kMaxGpus = 16;
+
 // One GPU.
 struct Gpu {
   int index;

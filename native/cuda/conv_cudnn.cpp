@@ -146,8 +146,9 @@ namespace {
 constexpr size_t kTuned = 10;
 constexpr int kRounds = 3;
 
-// Memory that an engine may ask for. Scratch memory is kept, so this is spent only once.
-constexpr int64_t kMostWorkspace = INT64_C(1) << 30;
+// What share of the GPU's memory an engine may ask for. Scratch memory is kept, so it is spent only once. In
+// float32 without TF32 most engines lay x and y out anew, so as much as these two is common.
+constexpr size_t kWorkspaceShare = 8;
 
 struct Candidate {
   std::unique_ptr<Plan> plan;
@@ -254,7 +255,7 @@ class Cache {
 
 // Of the engine thread of each GPU. Plans live until the process ends.
 Cache& cache() {
-  static Cache* const caches = new Cache[16];
+  static Cache* const caches = new Cache[kMaxGpus];
   return caches[context().gpu->index];
 }
 
@@ -266,8 +267,14 @@ int64_t alignment_of(std::initializer_list<const void*> pointers) {
 }
 
 Limits limits_of(const ConvCall& call) {
-  return {call.dtype == Dtype::f64 || settings().tf32, !settings().deterministic, call.winograd, true,
-          kMostWorkspace};
+  static int64_t shares[kMaxGpus] = {};
+  int64_t& share = shares[context().gpu->index];
+  if (share == 0) {
+    size_t free = 0, total = 0;
+    cuda::check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+    share = static_cast<int64_t>(total / kWorkspaceShare);
+  }
+  return {call.dtype == Dtype::f64 || settings().tf32, !settings().deterministic, call.winograd, true, share};
 }
 
 Key key_of(const ConvCall& call, const Limits& limits, bool autotune, int64_t alignment) {

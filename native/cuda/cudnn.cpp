@@ -9,8 +9,6 @@ namespace gt::cuda {
 namespace cudnn {
 namespace {
 
-constexpr int kMaxGpus = 16;
-
 struct Library {
   Found found;
   Functions functions = {};
@@ -51,6 +49,12 @@ void load(Library& library) {
   library.functions.name = reinterpret_cast<decltype(Functions::name)>(get("cudnn" #name));
   GT_CUDNN_FUNCTIONS(GT_CUDNN_LOAD)
 #undef GT_CUDNN_LOAD
+  if (!library.reason.empty()) return;
+  // It opens the cuBLASLt of its CUDA by name, and ends the process if there is none. What is loaded already
+  // is found by name.
+  const std::string file = "libcublasLt.so." + std::to_string(library.functions.GetCudartVersion() / 1000);
+  const Found needed = find_library({"cuBLASLt", file.c_str(), "cublas", "nvidia-cublas"});
+  if (!needed.handle) library.reason = it + " cannot be used without cuBLASLt: " + needed.reason;
 }
 
 // Loaded at most once, and never unloaded.

@@ -1,6 +1,6 @@
 // What this engine uses of cuDNN 9, declared by ourselves, so that building it needs no cuDNN: the handle,
 // and the graph API of descriptors. Numbers are those of NVIDIA's headers, checked against them by
-// test/cuda/headers/cudnn.cpp; the functions of recurrent layers are in cudnn_rnn_api.h.
+// test/cuda/cudnn_constants.cpp; the functions of recurrent layers are in cudnn_rnn_api.h.
 #pragma once
 #include <cuda_runtime_api.h>
 
@@ -157,6 +157,7 @@ enum class BehaviorNote : int { runtime_compilation = 0 };
 
 #define GT_CUDNN_FUNCTIONS(F)                                                                             \
   F(size_t, GetVersion, (void))                                                                           \
+  F(size_t, GetCudartVersion, (void))                                                                     \
   F(const char*, GetErrorString, (Status status))                                                         \
   F(void, GetLastErrorString, (char* message, size_t size))                                               \
   F(Status, Create, (Handle * handle))                                                                    \

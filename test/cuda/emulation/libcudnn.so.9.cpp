@@ -630,6 +630,7 @@ size_t cudnnGetVersion() {
   const std::string version = wanted("version");
   return version.empty() ? 91001 : static_cast<size_t>(std::atoll(version.c_str()));
 }
+size_t cudnnGetCudartVersion() { return 13000; }
 const char* cudnnGetErrorString(Status status) {
   switch (status) {
     case kSuccess:
