@@ -365,7 +365,7 @@ Status cudnnRNNForward(Handle handle, RnnDescriptor rnn, ForwardMode mode, const
   as_rnn(rnn, x_form, weights, reserve, [&]<class T>(const Recurrence<T>& r) {
     rnn_forward(r, as<T>(x), as<T>(h0), as<T>(c0), as<T>(y), as<T>(hn), as<T>(cn));
   });
-  log("rnn forward %s\n", mode == ForwardMode::training ? "training" : "inference");
+  trace("rnn forward %s\n", mode == ForwardMode::training ? "training" : "inference");
   return kSuccess;
 }
 Status cudnnRNNBackwardData_v8(Handle handle, RnnDescriptor rnn, const int32_t* lengths,
@@ -384,7 +384,7 @@ Status cudnnRNNBackwardData_v8(Handle handle, RnnDescriptor rnn, const int32_t* 
     rnn_backward_data(r, as<T>(y), as<T>(dy), as<T>(dx), as<T>(h0), as<T>(dhn), as<T>(dh0), as<T>(c0),
                       as<T>(dcn), as<T>(dc0));
   });
-  log("rnn backward data\n");
+  trace("rnn backward data\n");
   return kSuccess;
 }
 Status cudnnRNNBackwardWeights_v8(Handle handle, RnnDescriptor rnn, WeightGradientMode mode,
@@ -398,7 +398,7 @@ Status cudnnRNNBackwardWeights_v8(Handle handle, RnnDescriptor rnn, WeightGradie
   expect(*static_cast<double*>(reserve) == kDataDone, "the gradient of the data comes first");
   as_rnn(rnn, x_form, dweights, reserve,
          [&]<class T>(const Recurrence<T>& r) { rnn_backward_weights(r, as<T>(x), as<T>(h0), as<T>(y)); });
-  log("rnn backward weights\n");
+  trace("rnn backward weights\n");
   return kSuccess;
 }
 

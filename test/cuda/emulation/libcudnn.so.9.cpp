@@ -5,7 +5,7 @@
 //   version=91001 | create=STATUS | graph=STATUS | fused=none (no engine adds a bias)
 //   plan=STATUS[/ENGINE] | execute=STATUS[/ENGINE] (what these answer, for all engines or for one)
 //   rnn=STATUS | rnn_forward=STATUS (of a recurrent layer's descriptor, and of its forward pass)
-//   slow=ENGINE (takes 20 ms) | log=FILE (a line per plan and per execution)
+//   slow=ENGINE (takes 20 ms) | trace=1 (a line per plan and per execution on stderr)
 //
 // Engines do what their notes say: one with tensor cores rounds float32 inputs as TF32 does, one that
 // converts inputs rounds them further, and one that is not deterministic gives two results in turn.
@@ -69,16 +69,12 @@ void expect(bool good, const char* what) {
   if (!good) misuse("%s", what);
 }
 
-[[gnu::format(printf, 1, 2)]] void log(const char* format, ...) {
-  const std::string path = wanted("log");
-  if (path.empty()) return;
-  FILE* file = std::fopen(path.c_str(), "a");
-  if (!file) return;
+[[gnu::format(printf, 1, 2)]] void trace(const char* format, ...) {
+  if (wanted("trace").empty()) return;
   va_list arguments;
   va_start(arguments, format);
-  std::vfprintf(file, format, arguments);
+  std::vfprintf(stderr, format, arguments);
   va_end(arguments);
-  std::fclose(file);
 }
 
 // ---- descriptors ----
@@ -741,8 +737,8 @@ Status cudnnBackendFinalize(Descriptor descriptor) {
       return wanted_status("graph");
     case Kind::plan: {
       const Object& config = object.node(A::plan_engine_config);
-      log("plan %s%s engine %lld\n", pass_of(*config.graph), is_fused(*config.graph) ? "+bias" : "",
-          static_cast<long long>(config.engine));
+      trace("plan %s%s engine %lld\n", pass_of(*config.graph), is_fused(*config.graph) ? "+bias" : "",
+            static_cast<long long>(config.engine));
       return wanted_status("plan", config.engine);
     }
     default:
@@ -812,8 +808,8 @@ Status cudnnBackendExecute(Handle handle, Descriptor plan, Descriptor pack) {
   expect(handle && handle->stream, "a handle has no stream");
   expect(what.one<Handle>(A::plan_handle) == handle, "a plan belongs to another handle");
   const Object& config = what.node(A::plan_engine_config);
-  log("execute %s%s engine %lld\n", pass_of(*config.graph), is_fused(*config.graph) ? "+bias" : "",
-      static_cast<long long>(config.engine));
+  trace("execute %s%s engine %lld\n", pass_of(*config.graph), is_fused(*config.graph) ? "+bias" : "",
+        static_cast<long long>(config.engine));
   if (const Status status = wanted_status("execute", config.engine); status != kSuccess) return status;
   return execute(what, with);
 }

@@ -2,7 +2,7 @@
 //
 //   pip download --no-deps nvidia-cudnn-cu13 && unzip nvidia_cudnn*.whl 'nvidia/cudnn/include/*'
 //   g++ -std=c++20 -fsyntax-only -Inative -Invidia/cudnn/include -I$CUDA_HOME/include
-//   test/cuda/cudnn_constants.cpp
+//   test/cuda/headers/cudnn.cpp
 #include <cudnn.h>
 
 #include "cuda/cudnn_api.h"
