@@ -8,7 +8,7 @@ namespace gt::cpu {
 KERNEL(copy, (In x, Out y)) {
   dispatch_stored(y->dtype, [&]<class Y>(Y*) {
     dispatch_stored(x->dtype,
-                 [&]<class X>(X*) { map_unary<Y, X>("copy", *y, *x, [](X v) { return convert<Y>(v); }); });
+                    [&]<class X>(X*) { map_unary<Y, X>("copy", *y, *x, [](X v) { return convert<Y>(v); }); });
   });
 }
 

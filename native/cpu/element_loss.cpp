@@ -1,8 +1,9 @@
 // Losses of pairs of elements; see shared/element_loss.h.
+#include "shared/element_loss.h"
+
 #include "core/kernel.h"
 #include "cpu/iterator.h"
 #include "cpu/line_sums.h"
-#include "shared/element_loss.h"
 
 namespace gt::cpu {
 namespace {
