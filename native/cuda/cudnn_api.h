@@ -1,6 +1,6 @@
 // What this engine uses of cuDNN 9, declared by ourselves, so that building it needs no cuDNN: the handle,
 // and the graph API of descriptors. Numbers are those of NVIDIA's headers, checked against them by
-// test/cuda/cudnn_constants.cpp; the functions of recurrent layers are in cudnn_rnn_api.h.
+// test/cuda/headers/cudnn.cpp; the functions of recurrent layers are in cudnn_rnn_api.h.
 #pragma once
 #include <cuda_runtime_api.h>
 
