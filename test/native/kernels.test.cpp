@@ -90,6 +90,10 @@ struct RandomTensor {
         case gt::Dtype::boolean:
           static_cast<bool*>(memory)[i] = integer & 1;
           break;
+        case gt::Dtype::f16:
+        case gt::Dtype::bf16:
+          static_cast<uint16_t*>(memory)[i] = static_cast<uint16_t>(rng());
+          break;
       }
     }
   }

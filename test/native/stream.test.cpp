@@ -20,7 +20,7 @@ void enqueue(gt::Stream& stream, Log& log, int64_t value, bool fails = false) {
   gt::Command& command = stream.next();
   command.def = nullptr;
   command.argc = 3;
-  command.always = 0;
+  command.always = command.waits = 0;
   command.args[0].pointer = &log;
   command.args[1].integer = value;
   command.args[2].integer = fails;
@@ -99,12 +99,12 @@ TEST(streams_of_several_threads_share_the_engine) {
 TEST(environment_refuses_stale_and_foreign_ids) {
   gt::Environment environment;
   environment.mailbox[0] = 4;
-  const double id = environment.create(0, 1, false);
+  const double id = environment.create(0, 1, false, 0);
   CHECK(environment.find(id)->numel == 4);
   CHECK(environment.release(id));
   CHECK(!environment.release(id));
   CHECK_THROWS(environment.find(id), gt::ErrorCode::disposed);
-  const double again = environment.create(0, 1, false);
+  const double again = environment.create(0, 1, false, 0);
   CHECK(again != id);
   for (const double bad :
        {0.0, -1.0, 0.5, 1e300, 4e15, static_cast<double>(NAN), static_cast<double>(INFINITY)}) {
@@ -117,21 +117,23 @@ TEST(environment_refuses_impossible_shapes) {
   gt::Environment environment;
   for (const double bad : {-1.0, 0.5, 1e300, static_cast<double>(NAN)}) {
     environment.mailbox[0] = bad;
-    CHECK_THROWS(environment.create(0, 1, false), gt::ErrorCode::shape);
+    CHECK_THROWS(environment.create(0, 1, false, 0), gt::ErrorCode::shape);
   }
   for (int i = 0; i < 8; i++) environment.mailbox[i] = 4503599627370496.0;
-  CHECK_THROWS(environment.create(0, 8, false), gt::ErrorCode::out_of_memory);
+  CHECK_THROWS(environment.create(0, 8, false, 0), gt::ErrorCode::out_of_memory);
   environment.mailbox[0] = 0;
-  CHECK(environment.find(environment.create(0, 8, false))->numel == 0);
-  CHECK_THROWS(environment.create(0, 9, false), gt::ErrorCode::shape);
-  CHECK_THROWS(environment.create(0, -1, false), gt::ErrorCode::shape);
-  CHECK_THROWS(environment.create(17, 1, false), gt::ErrorCode::dtype);
+  CHECK(environment.find(environment.create(0, 8, false, 0))->numel == 0);
+  CHECK_THROWS(environment.create(0, 9, false, 0), gt::ErrorCode::shape);
+  CHECK_THROWS(environment.create(0, -1, false, 0), gt::ErrorCode::shape);
+  CHECK_THROWS(environment.create(17, 1, false, 0), gt::ErrorCode::dtype);
+  CHECK_THROWS(environment.create(0, 1, false, -1), gt::ErrorCode::device);
+  CHECK_THROWS(environment.create(0, 1, false, 99), gt::ErrorCode::device);
 }
 
 TEST(environment_views_stay_inside_their_base) {
   gt::Environment environment;
   environment.mailbox[0] = 10;
-  const double base = environment.create(0, 1, false);
+  const double base = environment.create(0, 1, false, 0);
   environment.mailbox[0] = 5;
   environment.mailbox[8] = 2;
   const double view = environment.view(base, 1, 1);
