@@ -1,6 +1,7 @@
 // Losses of pairs of elements; see shared/element_loss.h.
 #include "shared/element_loss.h"
 
+#include "core/element_loss.h"
 #include "core/kernel.h"
 #include "cpu/iterator.h"
 #include "cpu/line_sums.h"
@@ -28,14 +29,8 @@ void check_probabilities(const T* x, int64_t n) {
 // and t (and then y) lie in memory alike and without gaps.
 KERNEL(element_loss_forward, (In x, In t, Out y, int64_t kind, double beta, bool whole, double divisor)) {
   const char* const op = "loss";
-  check_same_layout(op, *x, *t);
-  require(op, is_dense(*x) || x->numel == 0, "x must lie in memory without gaps");
+  check_element_loss(op, x, t, nullptr, "y", y, whole);
   require(op, thread_count() <= kMaxThreads, "too many threads");
-  check_dtype(op, "y", *y, x->dtype);
-  if (whole)
-    check_numel(op, "y", *y, 1);
-  else
-    check_same_layout(op, *x, *y);
   dispatch_float(op, *x, [&]<class T>(T*) {
     const T *const px = x->data<T>(), *const pt = t->data<T>();
     T* const to = y->data<T>();
@@ -63,14 +58,7 @@ KERNEL(element_loss_forward, (In x, In t, Out y, int64_t kind, double beta, bool
 KERNEL(element_loss_backward,
        (In x, In t, In dy, Out dx, int64_t kind, double beta, bool whole, double divisor, bool of_target)) {
   const char* const op = "loss";
-  check_same_layout(op, *x, *t);
-  check_same_layout(op, *x, *dx);
-  require(op, is_dense(*x) || x->numel == 0, "x must lie in memory without gaps");
-  check_dtype(op, "dy", *dy, x->dtype);
-  if (whole)
-    check_numel(op, "dy", *dy, 1);
-  else
-    check_same_layout(op, *x, *dy);
+  check_element_loss(op, x, t, dx.tensor, "dy", dy, whole);
   dispatch_float(op, *x, [&]<class T>(T*) {
     const T *const px = x->data<T>(), *const pt = t->data<T>(), *const pd = dy->data<T>();
     T* const to = dx->data<T>();

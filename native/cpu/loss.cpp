@@ -1,13 +1,12 @@
 // Losses: softmax with cross-entropy in one pass, the negative log-likelihood, and losses of pairs of
 // elements.
+#include "core/class_loss.h"
 #include "core/kernel.h"
 #include "cpu/iterator.h"
 #include "cpu/line_sums.h"
 
 namespace gt::cpu {
 namespace {
-
-enum Reduce : int64_t { kNone = 0, kMean = 1, kSum = 2 };
 
 constexpr int kMaxThreads = 256;  // that have totals of their own
 
@@ -30,23 +29,6 @@ struct Targets {
   }
 };
 
-// x is (N, C, d…) without gaps, as rows or columns of C; positions count (N, d…) in row-major order.
-Line class_line(const char* op, const Tensor& x) {
-  check_rank(op, "x", x, 2, kMaxRank);
-  require(op, x.is_contiguous() || x.is_channels_last(), "x must be contiguous or channels-last");
-  return line_of(op, x, 1);
-}
-
-void check_targets(const char* op, const Tensor& x, const Tensor& target, const Tensor* weight) {
-  check_contiguous(op, "target", target);
-  check_numel(op, "target", target, x.shape[1] == 0 ? target.numel : x.numel / x.shape[1]);
-  if (weight) {
-    check_dtype(op, "weight", *weight, x.dtype);
-    check_contiguous(op, "weight", *weight);
-    check_numel(op, "weight", *weight, x.shape[1]);
-  }
-}
-
 template <class I>
 [[noreturn]] void bad_target(const char* op, const Targets<I>& targets, int64_t at) {
   fail(ErrorCode::index_out_of_range, "%s: element %lld of target is %lld, which is no class from 0 to %lld",
@@ -68,16 +50,6 @@ Totals with_totals(const char* op, const Targets<I>& targets, const Body& body) 
   }
   if (all.bad >= 0) bad_target(op, targets, all.bad);
   return all;
-}
-
-template <class Body>
-void dispatch_index(const char* op, const Tensor& t, const Body& body) {
-  if (t.dtype == Dtype::i64)
-    body(t.data<int64_t>());
-  else if (t.dtype == Dtype::i32)
-    body(t.data<int32_t>());
-  else
-    unsupported_dtype(op, t);
 }
 
 template <class T>
@@ -222,15 +194,7 @@ GT_INLINE int64_t element_of(const Line& line, int64_t p, int64_t t) {
 KERNEL(cross_entropy_forward, (In x, In target, OptIn weight, Out y, Out lse, Out total, int64_t ignore,
                                double smoothing, int64_t reduce)) {
   const char* const op = "crossEntropy";
-  const Line line = class_line(op, *x);
-  check_targets(op, *x, *target, weight.tensor);
-  for (const Tensor* t : {y.tensor, lse.tensor, total.tensor}) {
-    check_dtype(op, "y", *t, x->dtype);
-    check_contiguous(op, "y", *t);
-  }
-  check_numel(op, "y", *y, reduce == kNone ? target->numel : 1);
-  check_numel(op, "lse", *lse, target->numel);
-  check_numel(op, "total", *total, 1);
+  const Line line = check_cross_entropy(op, x, target, weight, "y", y, lse, total, reduce);
   dispatch_float(op, *x, [&]<class T>(T*) {
     dispatch_index(op, *target, [&]<class I>(const I* indices) {
       cross_entropy<T, I>(line, x->data<T>(), {indices, x->shape[1], ignore},
@@ -243,16 +207,8 @@ KERNEL(cross_entropy_forward, (In x, In target, OptIn weight, Out y, Out lse, Ou
 KERNEL(cross_entropy_backward, (In x, In target, OptIn weight, In lse, In total, In dy, Out dx,
                                 int64_t ignore, double smoothing, int64_t reduce)) {
   const char* const op = "crossEntropy";
-  const Line line = class_line(op, *x);
+  const Line line = check_cross_entropy(op, x, target, weight, "dy", dy, lse, total, reduce);
   check_same_layout(op, *x, *dx);
-  check_targets(op, *x, *target, weight.tensor);
-  for (const Tensor* t : {dy.tensor, lse.tensor, total.tensor}) {
-    check_dtype(op, "dy", *t, x->dtype);
-    check_contiguous(op, "dy", *t);
-  }
-  check_numel(op, "dy", *dy, reduce == kNone ? target->numel : 1);
-  check_numel(op, "lse", *lse, target->numel);
-  check_numel(op, "total", *total, 1);
   dispatch_float(op, *x, [&]<class T>(T*) {
     dispatch_index(op, *target, [&]<class I>(const I* indices) {
       cross_entropy_gradient<T, I>(line, x->data<T>(), {indices, x->shape[1], ignore},
@@ -265,11 +221,7 @@ KERNEL(cross_entropy_backward, (In x, In target, OptIn weight, In lse, In total,
 // y = -w[t] x[t] of every position, 0 where it is ignored.
 KERNEL(nll_forward, (In x, In target, OptIn weight, Out y, int64_t ignore)) {
   const char* const op = "nllLoss";
-  const Line line = class_line(op, *x);
-  check_targets(op, *x, *target, weight.tensor);
-  check_dtype(op, "y", *y, x->dtype);
-  check_contiguous(op, "y", *y);
-  check_numel(op, "y", *y, target->numel);
+  const Line line = check_nll(op, x, target, weight, "y", y);
   dispatch_float(op, *x, [&]<class T>(T*) {
     dispatch_index(op, *target, [&]<class I>(const I* indices) {
       const Targets<I> targets{indices, x->shape[1], ignore};
@@ -289,14 +241,7 @@ KERNEL(nll_forward, (In x, In target, OptIn weight, Out y, int64_t ignore)) {
 // The weight of the class of every position: w[t], 0 where it is ignored.
 KERNEL(nll_weights, (In target, OptIn weight, Out y, int64_t classes, int64_t ignore)) {
   const char* const op = "nllLoss";
-  check_contiguous(op, "target", *target);
-  check_contiguous(op, "y", *y);
-  check_numel(op, "y", *y, target->numel);
-  if (weight) {
-    check_dtype(op, "weight", *weight, y->dtype);
-    check_contiguous(op, "weight", *weight);
-    check_numel(op, "weight", *weight, classes);
-  }
+  check_nll_weights(op, target, weight, y, classes);
   dispatch_float(op, *y, [&]<class T>(T*) {
     dispatch_index(op, *target, [&]<class I>(const I* indices) {
       const Targets<I> targets{indices, classes, ignore};
@@ -315,11 +260,7 @@ KERNEL(nll_weights, (In target, OptIn weight, Out y, int64_t classes, int64_t ig
 // dx = -w[t] dy at the class of every position, 0 elsewhere.
 KERNEL(nll_backward, (In dy, In target, OptIn weight, Out dx, int64_t ignore)) {
   const char* const op = "nllLoss";
-  const Line line = class_line(op, *dx);
-  check_targets(op, *dx, *target, weight.tensor);
-  check_dtype(op, "dy", *dy, dx->dtype);
-  check_contiguous(op, "dy", *dy);
-  check_numel(op, "dy", *dy, target->numel);
+  const Line line = check_nll(op, dx, target, weight, "dy", dy);
   dispatch_float(op, *dx, [&]<class T>(T*) {
     dispatch_index(op, *target, [&]<class I>(const I* indices) {
       const Targets<I> targets{indices, dx->shape[1], ignore};

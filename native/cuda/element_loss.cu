@@ -1,7 +1,7 @@
 // Losses of pairs of elements; see shared/element_loss.h.
 #include "core/dispatch.h"
+#include "core/element_loss.h"
 #include "core/kernel.h"
-#include "core/line.h"
 #include "cuda/total.h"
 #include "shared/element_loss.h"
 
@@ -59,13 +59,7 @@ struct CheckProbability {
 // and t (and then y) lie in memory alike and without gaps.
 KERNEL(element_loss_forward, (In x, In t, Out y, int64_t kind, double beta, bool whole, double divisor)) {
   const char* const op = "loss";
-  check_same_layout(op, *x, *t);
-  require(op, gt::is_dense(*x) || x->numel == 0, "x must lie in memory without gaps");
-  check_dtype(op, "y", *y, x->dtype);
-  if (whole)
-    check_numel(op, "y", *y, 1);
-  else
-    check_same_layout(op, *x, *y);
+  check_element_loss(op, x, t, nullptr, "y", y, whole);
   dispatch_float(op, *x, [&]<class T>(T*) {
     const T *const px = x->data<T>(), *const pt = t->data<T>();
     const int64_t n = x->numel;
@@ -86,14 +80,7 @@ KERNEL(element_loss_forward, (In x, In t, Out y, int64_t kind, double beta, bool
 KERNEL(element_loss_backward,
        (In x, In t, In dy, Out dx, int64_t kind, double beta, bool whole, double divisor, bool of_target)) {
   const char* const op = "loss";
-  check_same_layout(op, *x, *t);
-  check_same_layout(op, *x, *dx);
-  require(op, gt::is_dense(*x) || x->numel == 0, "x must lie in memory without gaps");
-  check_dtype(op, "dy", *dy, x->dtype);
-  if (whole)
-    check_numel(op, "dy", *dy, 1);
-  else
-    check_same_layout(op, *x, *dy);
+  check_element_loss(op, x, t, dx.tensor, "dy", dy, whole);
   dispatch_float(op, *x, [&]<class T>(T*) {
     dispatch_kind<T>(kind, beta, [&]<class F>(const F& loss) {
       each(x->numel, LossGradient<F, T>{loss, x->data<T>(), t->data<T>(), dy->data<T>(), dx->data<T>(),

@@ -1,5 +1,6 @@
 // Losses over classes: softmax with cross-entropy in one pass, and the negative log-likelihood. See
 // cpu/loss.cpp for the formulas.
+#include "core/class_loss.h"
 #include "core/dispatch.h"
 #include "core/kernel.h"
 #include "cuda/lines.h"
@@ -7,8 +8,6 @@
 
 namespace gt::cuda {
 namespace {
-
-enum Reduce : int64_t { kNone = 0, kMean = 1, kSum = 2 };
 
 // The classes that a loss picks: logical position p of the target, its class, or -1 for one that is ignored
 // or, reported, is none.
@@ -31,33 +30,6 @@ Targets<I> targets_of(const char* op, const I* data, int64_t classes, int64_t ig
   return {data, classes, ignore,
           reporter("element %lld of target is %lld, which is no class from 0 to %lld",
                    ErrorCode::index_out_of_range, op)};
-}
-
-// x is (N, C, d…) without gaps, as rows or columns of C; positions count (N, d…) in row-major order.
-Line class_line(const char* op, const Tensor& x) {
-  check_rank(op, "x", x, 2, kMaxRank);
-  require(op, x.is_contiguous() || x.is_channels_last(), "x must be contiguous or channels-last");
-  return line_of(op, x, 1);
-}
-
-void check_targets(const char* op, const Tensor& x, const Tensor& target, const Tensor* weight) {
-  check_contiguous(op, "target", target);
-  check_numel(op, "target", target, x.shape[1] == 0 ? target.numel : x.numel / x.shape[1]);
-  if (weight) {
-    check_dtype(op, "weight", *weight, x.dtype);
-    check_contiguous(op, "weight", *weight);
-    check_numel(op, "weight", *weight, x.shape[1]);
-  }
-}
-
-template <class Body>
-void dispatch_index(const char* op, const Tensor& t, const Body& body) {
-  if (t.dtype == Dtype::i64)
-    body(t.data<int64_t>());
-  else if (t.dtype == Dtype::i32)
-    body(t.data<int32_t>());
-  else
-    unsupported_dtype(op, t);
 }
 
 template <class T>
@@ -221,15 +193,7 @@ struct NllGradient {
 KERNEL(cross_entropy_forward, (In x, In target, OptIn weight, Out y, Out lse, Out total, int64_t ignore,
                                double smoothing, int64_t reduce)) {
   const char* const op = "crossEntropy";
-  const Line line = class_line(op, *x);
-  check_targets(op, *x, *target, weight.tensor);
-  for (const Tensor* t : {y.tensor, lse.tensor, total.tensor}) {
-    check_dtype(op, "y", *t, x->dtype);
-    check_contiguous(op, "y", *t);
-  }
-  check_numel(op, "y", *y, reduce == kNone ? target->numel : 1);
-  check_numel(op, "lse", *lse, target->numel);
-  check_numel(op, "total", *total, 1);
+  const Line line = check_cross_entropy(op, x, target, weight, "y", y, lse, total, reduce);
   const int64_t positions = line.outer * line.inner;
   auto* const found = static_cast<Sums*>(scratch(positions * static_cast<int64_t>(sizeof(Sums)), 0));
   dispatch_float(op, *x, [&]<class T>(T*) {
@@ -246,16 +210,8 @@ KERNEL(cross_entropy_forward, (In x, In target, OptIn weight, Out y, Out lse, Ou
 KERNEL(cross_entropy_backward, (In x, In target, OptIn weight, In lse, In total, In dy, Out dx,
                                 int64_t ignore, double smoothing, int64_t reduce)) {
   const char* const op = "crossEntropy";
-  const Line line = class_line(op, *x);
+  const Line line = check_cross_entropy(op, x, target, weight, "dy", dy, lse, total, reduce);
   check_same_layout(op, *x, *dx);
-  check_targets(op, *x, *target, weight.tensor);
-  for (const Tensor* t : {dy.tensor, lse.tensor, total.tensor}) {
-    check_dtype(op, "dy", *t, x->dtype);
-    check_contiguous(op, "dy", *t);
-  }
-  check_numel(op, "dy", *dy, reduce == kNone ? target->numel : 1);
-  check_numel(op, "lse", *lse, target->numel);
-  check_numel(op, "total", *total, 1);
   dispatch_float(op, *x, [&]<class T>(T*) {
     dispatch_index(op, *target, [&]<class I>(const I* indices) {
       each_line(line, CrossEntropyGradient<T, I>{line, x->data<T>(),
@@ -269,11 +225,7 @@ KERNEL(cross_entropy_backward, (In x, In target, OptIn weight, In lse, In total,
 // y = -w[t] x[t] of every position, 0 where it is ignored.
 KERNEL(nll_forward, (In x, In target, OptIn weight, Out y, int64_t ignore)) {
   const char* const op = "nllLoss";
-  const Line line = class_line(op, *x);
-  check_targets(op, *x, *target, weight.tensor);
-  check_dtype(op, "y", *y, x->dtype);
-  check_contiguous(op, "y", *y);
-  check_numel(op, "y", *y, target->numel);
+  const Line line = check_nll(op, x, target, weight, "y", y);
   dispatch_float(op, *x, [&]<class T>(T*) {
     dispatch_index(op, *target, [&]<class I>(const I* indices) {
       each(target->numel, Nll<T, I>{line, x->data<T>(), targets_of<I>(op, indices, x->shape[1], ignore),
@@ -285,14 +237,7 @@ KERNEL(nll_forward, (In x, In target, OptIn weight, Out y, int64_t ignore)) {
 // The weight of the class of every position: w[t], 0 where it is ignored.
 KERNEL(nll_weights, (In target, OptIn weight, Out y, int64_t classes, int64_t ignore)) {
   const char* const op = "nllLoss";
-  check_contiguous(op, "target", *target);
-  check_contiguous(op, "y", *y);
-  check_numel(op, "y", *y, target->numel);
-  if (weight) {
-    check_dtype(op, "weight", *weight, y->dtype);
-    check_contiguous(op, "weight", *weight);
-    check_numel(op, "weight", *weight, classes);
-  }
+  check_nll_weights(op, target, weight, y, classes);
   dispatch_float(op, *y, [&]<class T>(T*) {
     dispatch_index(op, *target, [&]<class I>(const I* indices) {
       each(target->numel,
@@ -304,11 +249,7 @@ KERNEL(nll_weights, (In target, OptIn weight, Out y, int64_t classes, int64_t ig
 // dx = -w[t] dy at the class of every position, 0 elsewhere.
 KERNEL(nll_backward, (In dy, In target, OptIn weight, Out dx, int64_t ignore)) {
   const char* const op = "nllLoss";
-  const Line line = class_line(op, *dx);
-  check_targets(op, *dx, *target, weight.tensor);
-  check_dtype(op, "dy", *dy, dx->dtype);
-  check_contiguous(op, "dy", *dy);
-  check_numel(op, "dy", *dy, target->numel);
+  const Line line = check_nll(op, dx, target, weight, "dy", dy);
   dispatch_float(op, *dx, [&]<class T>(T*) {
     dispatch_index(op, *target, [&]<class I>(const I* indices) {
       if (dx->numel > 0) {
