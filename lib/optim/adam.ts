@@ -152,6 +152,7 @@ export class Adam extends Optimizer<AdamGroup, AdamOptions> {
     p: Tensor,
     g: Tensor,
     { step, exp_avg: m, exp_avg_sq: v }: ParameterState,
+    foundInf: Tensor | null,
   ): void {
     follow(p, step, m, v);
     kernels.adam_step(
@@ -161,6 +162,7 @@ export class Adam extends Optimizer<AdamGroup, AdamOptions> {
       v.id,
       step.id,
       group.settingsFor(p).id,
+      foundInf?.id ?? 0,
       this.decoupled,
       group.maximize,
     );

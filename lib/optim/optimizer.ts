@@ -99,8 +99,14 @@ export abstract class Optimizer<G extends ParameterGroup & { lr: number }, Optio
   protected abstract makeGroup(params: readonly Tensor[], options: Options): G;
   /** The state of a parameter before its first update. */
   protected abstract makeState(group: G, p: Tensor): ParameterState;
-  /** Enqueues the update of one parameter. */
-  protected abstract update(group: G, p: Tensor, g: Tensor, state: ParameterState): void;
+  /** Enqueues the update of one parameter, which the kernel leaves out where `foundInf` is there and not 0. */
+  protected abstract update(
+    group: G,
+    p: Tensor,
+    g: Tensor,
+    state: ParameterState,
+    foundInf: Tensor | null,
+  ): void;
 
   /** Adds parameters with settings of their own; settings that are left out are those of the optimizer. */
   addGroup(group: { params: Iterable<Tensor> } & Options): void {
@@ -143,6 +149,15 @@ export abstract class Optimizer<G extends ParameterGroup & { lr: number }, Optio
 
   /** Updates every parameter that has a gradient. */
   step(): void {
+    this.stepUnless(null);
+  }
+
+  /**
+   * A {@link step} that changes nothing, counters neither, if `foundInf`, a float32 tensor of one element, is not 0. Nobody waits
+   * to know: the kernels look.
+   * @internal
+   */
+  stepUnless(foundInf: Tensor | null): void {
     for (const group of this.groups) {
       const { params, states } = group;
       for (let i = 0; i < params.length; i++) {
@@ -157,7 +172,7 @@ export abstract class Optimizer<G extends ParameterGroup & { lr: number }, Optio
         }
         let state = states[i];
         if (state === null) state = states[i] = this.makeState(group, p);
-        this.update(group, p, g, state);
+        this.update(group, p, g, state, foundInf);
         p.storage.version++;
       }
     }

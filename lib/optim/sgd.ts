@@ -133,9 +133,15 @@ export class SGD extends Optimizer<SGDGroup, SGDOptions> {
     return group.momentum === 0 ? {} : { step: counter(p), momentum_buffer: stateLike(p) };
   }
 
-  protected override update(group: SGDGroup, p: Tensor, g: Tensor, state: ParameterState): void {
+  protected override update(
+    group: SGDGroup,
+    p: Tensor,
+    g: Tensor,
+    state: ParameterState,
+    foundInf: Tensor | null,
+  ): void {
     if (group.momentum === 0) {
-      kernels.sgd_step(p.id, g.id, group.settingsFor(p).id, group.maximize);
+      kernels.sgd_step(p.id, g.id, group.settingsFor(p).id, foundInf?.id ?? 0, group.maximize);
       return;
     }
     state.step ??= counter(p);
@@ -147,6 +153,7 @@ export class SGD extends Optimizer<SGDGroup, SGDOptions> {
       m.id,
       state.step.id,
       group.settingsFor(p).id,
+      foundInf?.id ?? 0,
       group.nesterov,
       group.maximize,
     );

@@ -32,13 +32,22 @@ inline void check_state(const char* op, const char* arg, const Tensor& p, const 
   check_dtype(op, arg, t, p.dtype);
 }
 
+// Whether a loss scaler found gradients that are infinite or NaN: then nothing changes, the counter neither.
+inline bool skipped(const char* op, const OptIn& found_inf) {
+  if (!found_inf) return false;
+  check_dtype(op, "found_inf", *found_inf, Dtype::f32);
+  check_numel(op, "found_inf", *found_inf, 1);
+  return *found_inf->data<float>() != 0;
+}
+
 }  // namespace
 
 // settings: lr, momentum, dampening, weight decay.
 // g += decay · p;  p -= lr · g
-KERNEL(sgd_step, (InOut p, In g, In settings, bool maximize)) {
+KERNEL(sgd_step, (InOut p, In g, In settings, OptIn found_inf, bool maximize)) {
   check_state("sgd_step", "g", *p, *g);
   const double* const s = read_settings("sgd_step", *settings, 4);
+  if (skipped("sgd_step", found_inf)) return;
   dispatch_float("sgd_step", *p, [&]<class T>(T*) {
     const T lr = static_cast<T>(s[0]), decay = static_cast<T>(s[3]), sign = maximize ? T(-1) : T(1);
     T* const pp = p->data<T>();
@@ -61,10 +70,12 @@ KERNEL(sgd_step, (InOut p, In g, In settings, bool maximize)) {
 
 // g += decay · p;  m = momentum · m + (1 - dampening) · g, or g the first time;  p -= lr · m, or lr · (g +
 // momentum · m)
-KERNEL(sgd_momentum_step, (InOut p, In g, InOut m, InOut step, In settings, bool nesterov, bool maximize)) {
+KERNEL(sgd_momentum_step,
+       (InOut p, In g, InOut m, InOut step, In settings, OptIn found_inf, bool nesterov, bool maximize)) {
   check_state("sgd_momentum_step", "g", *p, *g);
   check_state("sgd_momentum_step", "m", *p, *m);
   const double* const s = read_settings("sgd_momentum_step", *settings, 4);
+  if (skipped("sgd_momentum_step", found_inf)) return;
   dispatch_float("sgd_momentum_step", *p, [&]<class T>(T*) {
     const bool first = advance("sgd_momentum_step", *step) == 1.0;
     const T lr = static_cast<T>(s[0]), momentum = static_cast<T>(s[1]), decay = static_cast<T>(s[3]);
@@ -100,11 +111,13 @@ KERNEL(sgd_momentum_step, (InOut p, In g, InOut m, InOut step, In settings, bool
 // settings: lr, beta1, beta2, eps, weight decay.
 // m = β1 m + (1 - β1) g;  v = β2 v + (1 - β2) g²;  p -= lr · (m / (1 - β1^t)) / (√(v / (1 - β2^t)) + eps)
 // The decay joins the gradient, or, decoupled (AdamW), shrinks p by lr · decay first.
-KERNEL(adam_step, (InOut p, In g, InOut m, InOut v, InOut step, In settings, bool decoupled, bool maximize)) {
+KERNEL(adam_step, (InOut p, In g, InOut m, InOut v, InOut step, In settings, OptIn found_inf, bool decoupled,
+                   bool maximize)) {
   check_state("adam_step", "g", *p, *g);
   check_state("adam_step", "m", *p, *m);
   check_state("adam_step", "v", *p, *v);
   const double* const s = read_settings("adam_step", *settings, 5);
+  if (skipped("adam_step", found_inf)) return;
   dispatch_float("adam_step", *p, [&]<class T>(T*) {
     const double t = advance("adam_step", *step);
     const T beta1 = static_cast<T>(s[1]), beta2 = static_cast<T>(s[2]), eps = static_cast<T>(s[3]);

@@ -1,5 +1,5 @@
 // Optimizer updates and gradient clipping; see cpu/optim.cpp. Settings and step counters lie on the device.
-// Nothing is changed once an earlier kernel failed.
+// Nothing is changed once an earlier kernel failed, or where a loss scaler says so.
 #include <cmath>
 
 #include "cuda/elementwise.h"
@@ -33,6 +33,23 @@ double* read_norm(const char* op, const char* arg, const Tensor& norm) {
   return norm.data<double>();
 }
 
+// What keeps an update from happening: an earlier kernel that failed, or gradients that a loss scaler found
+// to be infinite or NaN.
+struct Gate {
+  const Fault* fault;
+  const float* found_inf;
+  GT_DEV bool closed() const { return failed(fault) || (found_inf && *found_inf != 0); }
+};
+
+Gate gate() { return {context().fault, nullptr}; }
+
+Gate gate(const char* op, const OptIn& found_inf) {
+  if (!found_inf) return gate();
+  check_dtype(op, "found_inf", *found_inf, Dtype::f32);
+  check_numel(op, "found_inf", *found_inf, 1);
+  return {context().fault, found_inf->data<float>()};
+}
+
 // ---- f(operands…) on the elements at one place of tensors of one shape ----
 
 template <class F, class T, int N, class Index>
@@ -40,14 +57,14 @@ struct UpdateStrided {
   F f;
   Walk<N, Index> walk;
   T* operands[N];
-  const Fault* fault;
+  Gate gate;
 
   template <size_t... K>
   GT_DEV void apply(const Index (&at)[N], std::index_sequence<K...>) const {
     f(operands[K][at[K]]...);
   }
   GT_DEV void operator()(int64_t i) const {
-    if (failed(fault)) return;
+    if (gate.closed()) return;
     Index at[N];
     walk.locate(static_cast<Index>(i), at);
     apply(at, std::make_index_sequence<N>{});
@@ -58,31 +75,30 @@ template <class F, class T, int N>
 struct UpdateDense {
   F f;
   T* operands[N];
-  const Fault* fault;
+  Gate gate;
 
   template <size_t... K>
   GT_DEV void apply(int64_t i, std::index_sequence<K...>) const {
     f(operands[K][i]...);
   }
   GT_DEV void operator()(int64_t i) const {
-    if (!failed(fault)) apply(i, std::make_index_sequence<N>{});
+    if (!gate.closed()) apply(i, std::make_index_sequence<N>{});
   }
 };
 
 template <class T, class F, class... Operands>
-void update(const char* op, const F& f, const Operands&... operands) {
+void update(const char* op, const Gate& gate, const F& f, const Operands&... operands) {
   constexpr int N = sizeof...(Operands);
   const Tensor* const tensors[] = {&operands...};
   const Iterator<N> it = make_iterator(op, tensors);
-  const Fault* const fault = context().fault;
   if (is_dense(it)) {
-    each(it.numel, UpdateDense<F, T, N>{f, {operands.template data<T>()...}, fault});
+    each(it.numel, UpdateDense<F, T, N>{f, {operands.template data<T>()...}, gate});
   } else if (fits_32_bits(it)) {
     each(it.numel,
-         UpdateStrided<F, T, N, uint32_t>{f, Walk<N, uint32_t>(it), {operands.template data<T>()...}, fault});
+         UpdateStrided<F, T, N, uint32_t>{f, Walk<N, uint32_t>(it), {operands.template data<T>()...}, gate});
   } else {
     each(it.numel,
-         UpdateStrided<F, T, N, uint64_t>{f, Walk<N, uint64_t>(it), {operands.template data<T>()...}, fault});
+         UpdateStrided<F, T, N, uint64_t>{f, Walk<N, uint64_t>(it), {operands.template data<T>()...}, gate});
   }
 }
 
@@ -110,9 +126,9 @@ struct PrepareMomentum {
   const double* s;
   double* step;
   MomentumNumbers<T>* numbers;
-  const Fault* fault;
+  Gate gate;
   GT_DEV void operator()(int64_t) const {
-    if (failed(fault)) return;
+    if (gate.closed()) return;
     const double t = *step += 1.0;
     const bool first = t == 1.0;
     *numbers = {static_cast<T>(s[0]), static_cast<T>(s[1]), static_cast<T>(s[3]),
@@ -146,10 +162,10 @@ struct PrepareAdam {
   const double* s;
   double* step;
   AdamNumbers<T>* numbers;
-  const Fault* fault;
+  Gate gate;
   bool decoupled;
   GT_DEV void operator()(int64_t) const {
-    if (failed(fault)) return;
+    if (gate.closed()) return;
     const double t = *step += 1.0;
     *numbers = {static_cast<T>(s[1]),
                 static_cast<T>(s[2]),
@@ -236,37 +252,43 @@ struct ClipValue {
 
 }  // namespace
 
-KERNEL(sgd_step, (InOut p, In g, In settings, bool maximize)) {
+KERNEL(sgd_step, (InOut p, In g, In settings, OptIn found_inf, bool maximize)) {
   const char* const op = "sgd_step";
   check_state(op, "g", *p, *g);
   const double* const s = read_settings(op, *settings, 4);
-  dispatch_float(op, *p, [&]<class T>(T*) { update<T>(op, Sgd<T>{s, maximize ? T(-1) : T(1)}, *p, *g); });
+  dispatch_float(op, *p, [&]<class T>(T*) {
+    update<T>(op, gate(op, found_inf), Sgd<T>{s, maximize ? T(-1) : T(1)}, *p, *g);
+  });
 }
 
-KERNEL(sgd_momentum_step, (InOut p, In g, InOut m, InOut step, In settings, bool nesterov, bool maximize)) {
+KERNEL(sgd_momentum_step,
+       (InOut p, In g, InOut m, InOut step, In settings, OptIn found_inf, bool nesterov, bool maximize)) {
   const char* const op = "sgd_momentum_step";
   check_state(op, "g", *p, *g);
   check_state(op, "m", *p, *m);
   const double* const s = read_settings(op, *settings, 4);
   double* const t = read_step(op, *step);
+  const Gate open = gate(op, found_inf);
   dispatch_float(op, *p, [&]<class T>(T*) {
     auto* const numbers = static_cast<MomentumNumbers<T>*>(scratch(sizeof(MomentumNumbers<T>)));
-    each(1, PrepareMomentum<T>{s, t, numbers, context().fault});
-    update<T>(op, Momentum<T>{numbers, maximize ? T(-1) : T(1), nesterov}, *p, *g, *m);
+    each(1, PrepareMomentum<T>{s, t, numbers, open});
+    update<T>(op, open, Momentum<T>{numbers, maximize ? T(-1) : T(1), nesterov}, *p, *g, *m);
   });
 }
 
-KERNEL(adam_step, (InOut p, In g, InOut m, InOut v, InOut step, In settings, bool decoupled, bool maximize)) {
+KERNEL(adam_step, (InOut p, In g, InOut m, InOut v, InOut step, In settings, OptIn found_inf, bool decoupled,
+                   bool maximize)) {
   const char* const op = "adam_step";
   check_state(op, "g", *p, *g);
   check_state(op, "m", *p, *m);
   check_state(op, "v", *p, *v);
   const double* const s = read_settings(op, *settings, 5);
   double* const t = read_step(op, *step);
+  const Gate open = gate(op, found_inf);
   dispatch_float(op, *p, [&]<class T>(T*) {
     auto* const numbers = static_cast<AdamNumbers<T>*>(scratch(sizeof(AdamNumbers<T>)));
-    each(1, PrepareAdam<T>{s, t, numbers, context().fault, decoupled});
-    update<T>(op, Adam<T>{numbers, maximize ? T(-1) : T(1)}, *p, *g, *m, *v);
+    each(1, PrepareAdam<T>{s, t, numbers, open, decoupled});
+    update<T>(op, open, Adam<T>{numbers, maximize ? T(-1) : T(1)}, *p, *g, *m, *v);
   });
 }
 
@@ -292,14 +314,14 @@ KERNEL(clip_norm_root, (InOut total, double power)) {
 KERNEL(clip_norm_scale, (InOut g, In norm, double max_norm)) {
   const char* const op = "clip_norm_scale";
   const double* const by = read_norm(op, "norm", *norm);
-  dispatch_float(op, *g, [&]<class T>(T*) { update<T>(op, NormScale<T>{by, max_norm}, *g); });
+  dispatch_float(op, *g, [&]<class T>(T*) { update<T>(op, gate(), NormScale<T>{by, max_norm}, *g); });
 }
 
 // g = min(max(g, -limit), limit); NaN stays.
 KERNEL(clip_value, (InOut g, double limit)) {
   dispatch_float("clip_value", *g, [&]<class T>(T*) {
     const T high = static_cast<T>(limit);
-    update<T>("clip_value", ClipValue<T>{-high, high}, *g);
+    update<T>("clip_value", gate(), ClipValue<T>{-high, high}, *g);
   });
 }
 
