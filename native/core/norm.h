@@ -1,7 +1,6 @@
 // What the kernels of normalization check about their tensors.
 #pragma once
-#include "core/check.h"
-#include "core/tensor.h"
+#include "core/kernel.h"
 #include "shared/inline.h"
 
 namespace gt {
@@ -81,6 +80,111 @@ inline void check_same(const char* op, const char* arg, const Tensor& t, const T
   check_same_shape(op, t, x);
   check_dtype(op, arg, t, x.dtype);
   check_contiguous(op, arg, t);
+}
+
+// ---- the heads of the kernels, for both engines ----
+
+inline Matrix check_batch_norm_moments(const char* op, In x, Out mean, Out variance) {
+  const Matrix m = check_matrix(op, "x", *x);
+  check_channels(op, "mean", *mean, *x);
+  check_channels(op, "variance", *variance, *x);
+  return m;
+}
+
+inline void check_batch_norm_running(const char* op, In mean, In variance, InOut running_mean,
+                                     InOut running_var) {
+  check_rank(op, "mean", *mean, 1, 1);
+  for (const Tensor* t : {&*mean, &*variance, &*running_mean, &*running_var}) {
+    check_same_shape(op, *t, *mean);
+    check_dtype(op, "running statistics", *t, mean->dtype);
+  }
+}
+
+inline Matrix check_batch_norm_apply(const char* op, In x, In mean, In variance, OptIn weight, OptIn bias,
+                                     OptIn addend, Out y) {
+  const Matrix m = check_matrix(op, "x", *x);
+  check_channels(op, "mean", *mean, *x);
+  check_channels(op, "variance", *variance, *x);
+  if (weight) check_channels(op, "weight", *weight, *x);
+  if (bias) check_channels(op, "bias", *bias, *x);
+  if (addend) check_like(op, "addend", *addend, *x);
+  check_like(op, "y", *y, *x);
+  return m;
+}
+
+inline Matrix check_batch_norm_backward(const char* op, In dy, In x, OptIn y, In mean, In variance,
+                                        OptIn weight, OptIn bias, OptOut dx, OptOut dweight, OptOut dbias,
+                                        OptOut daddend) {
+  const Matrix m = check_matrix(op, "x", *x);
+  check_like(op, "dy", *dy, *x);
+  if (y) check_like(op, "y", *y, *x);
+  if (dx) check_like(op, "dx", *dx, *x);
+  if (daddend) check_like(op, "daddend", *daddend, *x);
+  check_channels(op, "mean", *mean, *x);
+  check_channels(op, "variance", *variance, *x);
+  if (weight) check_channels(op, "weight", *weight, *x);
+  if (bias) check_channels(op, "bias", *bias, *x);
+  if (dweight) check_channels(op, "dweight", *dweight, *x);
+  if (dbias) check_channels(op, "dbias", *dbias, *x);
+  return m;
+}
+
+inline Groups check_group_norm_forward(const char* op, In x, OptIn weight, OptIn bias, Out y, Out mean,
+                                       Out variance, int64_t num_groups) {
+  const Groups groups = check_groups(op, *x, num_groups);
+  check_like(op, "y", *y, *x);
+  check_stat(op, "mean", *mean, *x, groups);
+  check_stat(op, "variance", *variance, *x, groups);
+  if (weight) check_channels(op, "weight", *weight, *x);
+  if (bias) check_channels(op, "bias", *bias, *x);
+  return groups;
+}
+
+inline Groups check_group_norm_backward(const char* op, In dy, In x, OptIn weight, In mean, In variance,
+                                        OptOut dx, OptOut dweight, OptOut dbias, int64_t num_groups) {
+  const Groups groups = check_groups(op, *x, num_groups);
+  check_like(op, "dy", *dy, *x);
+  if (dx) check_like(op, "dx", *dx, *x);
+  check_stat(op, "mean", *mean, *x, groups);
+  check_stat(op, "variance", *variance, *x, groups);
+  if (weight) check_channels(op, "weight", *weight, *x);
+  if (dweight) check_channels(op, "dweight", *dweight, *x);
+  if (dbias) check_channels(op, "dbias", *dbias, *x);
+  return groups;
+}
+
+inline void check_instance_norm_running(const char* op, In mean, In variance, InOut running_mean,
+                                        InOut running_var) {
+  check_rank(op, "mean", *mean, 2, 2);
+  check_contiguous(op, "mean", *mean);
+  check_like(op, "variance", *variance, *mean);
+  check_channels(op, "runningMean", *running_mean, *mean);
+  check_channels(op, "runningVar", *running_var, *mean);
+}
+
+// The number of rows, of `size` elements each.
+inline int64_t check_layer_norm_forward(const char* op, In x, OptIn weight, OptIn bias, Out y, OptOut mean,
+                                        Out variance, int64_t size) {
+  const int64_t rows = check_rows(op, *x, size);
+  check_same(op, "y", *y, *x);
+  if (weight) check_vector(op, "weight", *weight, *x, size);
+  if (bias) check_vector(op, "bias", *bias, *x, size);
+  if (mean) check_vector(op, "mean", *mean, *x, rows);
+  check_vector(op, "variance", *variance, *x, rows);
+  return rows;
+}
+
+inline int64_t check_layer_norm_backward(const char* op, In dy, In x, OptIn weight, OptIn mean, In variance,
+                                         OptOut dx, OptOut dweight, OptOut dbias, int64_t size) {
+  const int64_t rows = check_rows(op, *x, size);
+  check_same(op, "dy", *dy, *x);
+  if (dx) check_same(op, "dx", *dx, *x);
+  if (weight) check_vector(op, "weight", *weight, *x, size);
+  if (dweight) check_vector(op, "dweight", *dweight, *x, size);
+  if (dbias) check_vector(op, "dbias", *dbias, *x, size);
+  if (mean) check_vector(op, "mean", *mean, *x, rows);
+  check_vector(op, "variance", *variance, *x, rows);
+  return rows;
 }
 
 }  // namespace

@@ -31,9 +31,7 @@ void spread_affine(const Tensor& mean, const Tensor& variance, OptIn weight, Opt
 // The mean and the biased variance of each channel.
 KERNEL(batch_norm_moments, (In x, Out mean, Out variance)) {
   const char* op = "batchNorm";
-  const Matrix m = check_matrix(op, "x", *x);
-  check_channels(op, "mean", *mean, *x);
-  check_channels(op, "variance", *variance, *x);
+  const Matrix m = check_batch_norm_moments(op, x, mean, variance);
   dispatch_float(op, *x, [&]<class T>(T*) {
     const Fold fold = make_fold(m.channels);
     const int64_t threads = thread_count();
@@ -73,11 +71,7 @@ KERNEL(batch_norm_moments, (In x, Out mean, Out variance)) {
 KERNEL(batch_norm_running,
        (In mean, In variance, InOut running_mean, InOut running_var, double momentum, int64_t count)) {
   const char* op = "batchNorm";
-  check_rank(op, "mean", *mean, 1, 1);
-  for (const Tensor* t : {&*mean, &*variance, &*running_mean, &*running_var}) {
-    check_same_shape(op, *t, *mean);
-    check_dtype(op, "running statistics", *t, mean->dtype);
-  }
+  check_batch_norm_running(op, mean, variance, running_mean, running_var);
   if (count <= 0) return;
   dispatch_float(op, *mean, [&]<class T>(T*) {
     const double unbiased = count > 1 ? static_cast<double>(count) / static_cast<double>(count - 1) : 1.0;
@@ -93,13 +87,7 @@ KERNEL(batch_norm_running,
 KERNEL(batch_norm_apply,
        (In x, In mean, In variance, OptIn weight, OptIn bias, OptIn addend, Out y, double eps, bool relu)) {
   const char* op = "batchNorm";
-  const Matrix m = check_matrix(op, "x", *x);
-  check_channels(op, "mean", *mean, *x);
-  check_channels(op, "variance", *variance, *x);
-  if (weight) check_channels(op, "weight", *weight, *x);
-  if (bias) check_channels(op, "bias", *bias, *x);
-  if (addend) check_like(op, "addend", *addend, *x);
-  check_like(op, "y", *y, *x);
+  const Matrix m = check_batch_norm_apply(op, x, mean, variance, weight, bias, addend, y);
   dispatch_float(op, *x, [&]<class T>(T*) {
     const Fold fold = make_fold(m.channels);
     Arena arena;
@@ -138,17 +126,8 @@ KERNEL(batch_norm_backward,
        (In dy, In x, OptIn y, In mean, In variance, OptIn weight, OptIn bias, OptOut dx, OptOut dweight,
         OptOut dbias, OptOut daddend, double eps, bool training, bool relu)) {
   const char* op = "batchNorm";
-  const Matrix m = check_matrix(op, "x", *x);
-  check_like(op, "dy", *dy, *x);
-  if (y) check_like(op, "y", *y, *x);
-  if (dx) check_like(op, "dx", *dx, *x);
-  if (daddend) check_like(op, "daddend", *daddend, *x);
-  check_channels(op, "mean", *mean, *x);
-  check_channels(op, "variance", *variance, *x);
-  if (weight) check_channels(op, "weight", *weight, *x);
-  if (bias) check_channels(op, "bias", *bias, *x);
-  if (dweight) check_channels(op, "dweight", *dweight, *x);
-  if (dbias) check_channels(op, "dbias", *dbias, *x);
+  const Matrix m =
+      check_batch_norm_backward(op, dy, x, y, mean, variance, weight, bias, dx, dweight, dbias, daddend);
   dispatch_float(op, *x, [&]<class T>(T*) {
     const Fold fold = make_fold(m.channels);
     const int64_t lanes = fold.lanes, channels = m.channels, threads = thread_count();

@@ -22,12 +22,7 @@ GT_INLINE Vec<T, N> vector_at(const T* p) {
 KERNEL(layer_norm_forward,
        (In x, OptIn weight, OptIn bias, Out y, OptOut mean, Out variance, int64_t size, double eps)) {
   const char* op = "layerNorm";
-  const int64_t rows = check_rows(op, *x, size);
-  check_same(op, "y", *y, *x);
-  if (weight) check_vector(op, "weight", *weight, *x, size);
-  if (bias) check_vector(op, "bias", *bias, *x, size);
-  if (mean) check_vector(op, "mean", *mean, *x, rows);
-  check_vector(op, "variance", *variance, *x, rows);
+  const int64_t rows = check_layer_norm_forward(op, x, weight, bias, y, mean, variance, size);
   dispatch_float(op, *x, [&]<class T>(T*) {
     const T* const w = weight ? weight->data<T>() : nullptr;
     const T* const b = bias ? bias->data<T>() : nullptr;
@@ -69,14 +64,7 @@ KERNEL(layer_norm_forward,
 KERNEL(layer_norm_backward, (In dy, In x, OptIn weight, OptIn mean, In variance, OptOut dx, OptOut dweight,
                              OptOut dbias, int64_t size, double eps)) {
   const char* op = "layerNorm";
-  const int64_t rows = check_rows(op, *x, size);
-  check_same(op, "dy", *dy, *x);
-  if (dx) check_same(op, "dx", *dx, *x);
-  if (weight) check_vector(op, "weight", *weight, *x, size);
-  if (dweight) check_vector(op, "dweight", *dweight, *x, size);
-  if (dbias) check_vector(op, "dbias", *dbias, *x, size);
-  if (mean) check_vector(op, "mean", *mean, *x, rows);
-  check_vector(op, "variance", *variance, *x, rows);
+  const int64_t rows = check_layer_norm_backward(op, dy, x, weight, mean, variance, dx, dweight, dbias, size);
   dispatch_float(op, *x, [&]<class T>(T*) {
     if (rows == 0) {
       if (dweight) clear(dweight->data<T>(), size);

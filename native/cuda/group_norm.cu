@@ -100,12 +100,7 @@ struct UpdateInstanceRunning {
 KERNEL(group_norm_forward,
        (In x, OptIn weight, OptIn bias, Out y, Out mean, Out variance, int64_t num_groups, double eps)) {
   const char* op = "groupNorm";
-  const Groups groups = check_groups(op, *x, num_groups);
-  check_like(op, "y", *y, *x);
-  check_stat(op, "mean", *mean, *x, groups);
-  check_stat(op, "variance", *variance, *x, groups);
-  if (weight) check_channels(op, "weight", *weight, *x);
-  if (bias) check_channels(op, "bias", *bias, *x);
+  const Groups groups = check_group_norm_forward(op, x, weight, bias, y, mean, variance, num_groups);
   if (x->numel == 0) return;
   const int64_t C = groups.channels, N = groups.samples, size = groups.size();
   const ColumnPlan plan(N, groups.rows, C);
@@ -126,14 +121,8 @@ KERNEL(group_norm_forward,
 KERNEL(group_norm_backward, (In dy, In x, OptIn weight, In mean, In variance, OptOut dx, OptOut dweight,
                              OptOut dbias, int64_t num_groups, double eps)) {
   const char* op = "groupNorm";
-  const Groups groups = check_groups(op, *x, num_groups);
-  check_like(op, "dy", *dy, *x);
-  if (dx) check_like(op, "dx", *dx, *x);
-  check_stat(op, "mean", *mean, *x, groups);
-  check_stat(op, "variance", *variance, *x, groups);
-  if (weight) check_channels(op, "weight", *weight, *x);
-  if (dweight) check_channels(op, "dweight", *dweight, *x);
-  if (dbias) check_channels(op, "dbias", *dbias, *x);
+  const Groups groups =
+      check_group_norm_backward(op, dy, x, weight, mean, variance, dx, dweight, dbias, num_groups);
   const int64_t C = groups.channels, N = groups.samples, size = groups.size(), G = N * groups.count;
   const ColumnPlan plan(N, groups.rows, C);
   dispatch_float(op, *x, [&]<class T>(T*) {
@@ -164,11 +153,7 @@ KERNEL(group_norm_backward, (In dy, In x, OptIn weight, In mean, In variance, Op
 KERNEL(instance_norm_running,
        (In mean, In variance, InOut running_mean, InOut running_var, double momentum, int64_t count)) {
   const char* op = "instanceNorm";
-  check_rank(op, "mean", *mean, 2, 2);
-  check_contiguous(op, "mean", *mean);
-  check_like(op, "variance", *variance, *mean);
-  check_channels(op, "runningMean", *running_mean, *mean);
-  check_channels(op, "runningVar", *running_var, *mean);
+  check_instance_norm_running(op, mean, variance, running_mean, running_var);
   const int64_t samples = mean->shape[0], channels = mean->shape[1];
   if (count <= 0 || samples == 0) return;
   const double unbiased = count > 1 ? static_cast<double>(count) / static_cast<double>(count - 1) : 1.0;

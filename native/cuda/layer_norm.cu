@@ -120,12 +120,7 @@ T* data_of(const In& t) {
 KERNEL(layer_norm_forward,
        (In x, OptIn weight, OptIn bias, Out y, OptOut mean, Out variance, int64_t size, double eps)) {
   const char* op = "layerNorm";
-  const int64_t rows = check_rows(op, *x, size);
-  check_same(op, "y", *y, *x);
-  if (weight) check_vector(op, "weight", *weight, *x, size);
-  if (bias) check_vector(op, "bias", *bias, *x, size);
-  if (mean) check_vector(op, "mean", *mean, *x, rows);
-  check_vector(op, "variance", *variance, *x, rows);
+  const int64_t rows = check_layer_norm_forward(op, x, weight, bias, y, mean, variance, size);
   dispatch_float(op, *x, [&]<class T>(T*) {
     each_line({rows, size, 1}, Normalize<T>{size, x->data<T>(), data_of<T>(weight), data_of<T>(bias),
                                             y->data<T>(), data_of<T>(mean), variance->data<T>(), eps});
@@ -135,14 +130,7 @@ KERNEL(layer_norm_forward,
 KERNEL(layer_norm_backward, (In dy, In x, OptIn weight, OptIn mean, In variance, OptOut dx, OptOut dweight,
                              OptOut dbias, int64_t size, double eps)) {
   const char* op = "layerNorm";
-  const int64_t rows = check_rows(op, *x, size);
-  check_same(op, "dy", *dy, *x);
-  if (dx) check_same(op, "dx", *dx, *x);
-  if (weight) check_vector(op, "weight", *weight, *x, size);
-  if (dweight) check_vector(op, "dweight", *dweight, *x, size);
-  if (dbias) check_vector(op, "dbias", *dbias, *x, size);
-  if (mean) check_vector(op, "mean", *mean, *x, rows);
-  check_vector(op, "variance", *variance, *x, rows);
+  const int64_t rows = check_layer_norm_backward(op, dy, x, weight, mean, variance, dx, dweight, dbias, size);
   dispatch_float(op, *x, [&]<class T>(T*) {
     T* const scales = static_cast<T*>(scratch(rows * static_cast<int64_t>(sizeof(T)), 1));
     each(rows, RowScale<T>{variance->data<T>(), eps, scales});
