@@ -1,8 +1,9 @@
 // Filling tensors with random numbers. See Note [Random numbers] in shared/philox.h.
+#include "core/random.h"
+
 #include <cmath>
 #include <cstring>
 
-#include "core/kernel.h"
 #include "cpu/device.h"
 #include "cpu/iterator.h"
 #include "shared/distributions.h"
@@ -15,12 +16,6 @@ struct Draw {
   uint64_t seed;
   uint64_t offset;
 };
-
-inline void check_state(const char* op, const Tensor& state) {
-  check_dtype(op, "state", state, Dtype::i64);
-  check_numel(op, "state", state, 2);
-  check_contiguous(op, "state", state);
-}
 
 inline Draw next_draw(const Tensor& state) {
   auto* const pair = state.data<int64_t>();
@@ -72,11 +67,6 @@ inline void map_bits(const Draw& draw, const Tensor& y, const F& f) {
   for_each_tile<2>(draw, y.numel, [&](const uint32_t* words, int64_t begin, int64_t count) {
     for (int64_t i = 0; i < count; i++) to[begin + i] = f(words[2 * i] | uint64_t{words[2 * i + 1]} << 32);
   });
-}
-
-inline void check_output(const char* op, const Tensor& state, const Tensor& y) {
-  check_state(op, state);
-  check_contiguous(op, "y", y);
 }
 
 }  // namespace
@@ -169,11 +159,8 @@ KERNEL(random_bernoulli_fill, (InOut state, Out y, double p)) {
 }
 
 KERNEL(random_bernoulli, (In p, InOut state, Out y)) {
-  check_output("bernoulli", *state, *y);
-  check_contiguous("bernoulli", "p", *p);
-  check_same_shape("bernoulli", *p, *y);
+  check_bernoulli("bernoulli", p, state, y);
   dispatch_float("bernoulli", *p, [&]<class T>(T*) {
-    check_dtype("bernoulli", "y", *y, p->dtype);
     const T* const probability = p->data<T>();
     for (int64_t i = 0; i < p->numel; i++) {
       if (!(probability[i] >= 0 && probability[i] <= 1)) {
@@ -194,11 +181,7 @@ KERNEL(random_bernoulli, (In p, InOut state, Out y)) {
 // low bits, which makes the order the same wherever and however they are sorted. Radix sort, 11 bits at a
 // time.
 KERNEL(random_permutation, (InOut state, Out y)) {
-  check_output("random_permutation", *state, *y);
-  check_rank("random_permutation", "y", *y, 1, 1);
-  const int64_t n = y->numel;
-  require("random_permutation", n <= int64_t{1} << 31, "more than 2^31 numbers");
-  require("random_permutation", y->dtype == Dtype::i64 || y->dtype == Dtype::i32, "y must be int32 or int64");
+  const int64_t n = check_permutation("random_permutation", state, y);
   auto* keys = static_cast<uint64_t*>(scratch(2 * n * static_cast<int64_t>(sizeof(uint64_t))));
   uint64_t* other = keys + n;
   const Draw draw = next_draw(*state);
@@ -234,21 +217,8 @@ KERNEL(random_permutation, (InOut state, Out y)) {
 // y = x / (1 - p) where the draw is at least p, else 0; mask says where. The draws follow the memory order,
 // which all three share; so does the mask that is kept for the gradient.
 KERNEL(dropout_forward, (In x, InOut state, Out y, Out mask, double p)) {
-  check_state("dropout", *state);
-  check_same_shape("dropout", *x, *y);
-  check_same_shape("dropout", *x, *mask);
-  check_dtype("dropout", "mask", *mask, Dtype::u8);
-  int64_t reach = 1;
-  for (int i = 0; i < x->rank; i++) {
-    reach += (x->shape[i] - 1) * x->strides[i];
-    const bool same =
-        x->shape[i] == 1 || (x->strides[i] == y->strides[i] && x->strides[i] == mask->strides[i]);
-    require("dropout", same || x->numel == 0, "x, y and mask must have the same layout");
-  }
-  require("dropout", reach == x->numel || x->numel == 0, "x must be dense");
-  require("dropout", p >= 0 && p <= 1, "p must be 0 to 1");
+  check_dropout("dropout", x, state, y, mask, p);
   dispatch_float("dropout", *x, [&]<class T>(T*) {
-    check_dtype("dropout", "y", *y, x->dtype);
     const auto threshold = static_cast<uint64_t>(p * 0x1p32);
     const auto scale = static_cast<T>(p < 1 ? 1 / (1 - p) : 0);
     const T* const from = x->data<T>();

@@ -2,6 +2,7 @@
 // of words and writes the elements that it gives. The state is read by all of them, and advanced behind them.
 #include <cmath>
 
+#include "core/random.h"
 #include "cuda/elementwise.h"
 #include "cuda/radix_sort.h"
 #include "shared/distributions.h"
@@ -21,17 +22,6 @@ struct Advance {
     if (!failed(fault)) state[1]++;
   }
 };
-
-inline void check_state(const char* op, const Tensor& state) {
-  check_dtype(op, "state", state, Dtype::i64);
-  check_numel(op, "state", state, 2);
-  check_contiguous(op, "state", state);
-}
-
-inline void check_output(const char* op, const Tensor& state, const Tensor& y) {
-  check_state(op, state);
-  check_contiguous(op, "y", y);
-}
 
 inline void advance(const Tensor& state) { each(1, Advance{state.data<uint64_t>(), context().fault}); }
 
@@ -263,11 +253,8 @@ KERNEL(random_bernoulli_fill, (InOut state, Out y, double p)) {
 }
 
 KERNEL(random_bernoulli, (In p, InOut state, Out y)) {
-  check_output("bernoulli", *state, *y);
-  check_contiguous("bernoulli", "p", *p);
-  check_same_shape("bernoulli", *p, *y);
+  check_bernoulli("bernoulli", p, state, y);
   dispatch_float("bernoulli", *p, [&]<class T>(T*) {
-    check_dtype("bernoulli", "y", *y, p->dtype);
     const T* const chances = p->data<T>();
     each(p->numel,
          CheckProbability<T>{chances, reporter("p must be probabilities from 0 to 1, but element %lld is not",
@@ -278,11 +265,7 @@ KERNEL(random_bernoulli, (In p, InOut state, Out y)) {
 
 // The numbers 0 … n - 1 in random order.
 KERNEL(random_permutation, (InOut state, Out y)) {
-  check_output("random_permutation", *state, *y);
-  check_rank("random_permutation", "y", *y, 1, 1);
-  const int64_t n = y->numel;
-  require("random_permutation", n <= int64_t{1} << 31, "more than 2^31 numbers");
-  require("random_permutation", y->dtype == Dtype::i64 || y->dtype == Dtype::i32, "y must be int32 or int64");
+  const int64_t n = check_permutation("random_permutation", state, y);
   const int low = bits_below(n);
   RadixSort<uint64_t, uint32_t> sort(1, n);
   const uint64_t mask = (uint64_t{1} << low) - 1;
@@ -297,21 +280,8 @@ KERNEL(random_permutation, (InOut state, Out y)) {
 // y = x / (1 - p) where the draw is at least p, else 0; mask says where. The draws follow the memory order,
 // which all three share; so does the mask that is kept for the gradient.
 KERNEL(dropout_forward, (In x, InOut state, Out y, Out mask, double p)) {
-  check_state("dropout", *state);
-  check_same_shape("dropout", *x, *y);
-  check_same_shape("dropout", *x, *mask);
-  check_dtype("dropout", "mask", *mask, Dtype::u8);
-  int64_t reach = 1;
-  for (int i = 0; i < x->rank; i++) {
-    reach += (x->shape[i] - 1) * x->strides[i];
-    const bool same =
-        x->shape[i] == 1 || (x->strides[i] == y->strides[i] && x->strides[i] == mask->strides[i]);
-    require("dropout", same || x->numel == 0, "x, y and mask must have the same layout");
-  }
-  require("dropout", reach == x->numel || x->numel == 0, "x must be dense");
-  require("dropout", p >= 0 && p <= 1, "p must be 0 to 1");
+  check_dropout("dropout", x, state, y, mask, p);
   dispatch_float("dropout", *x, [&]<class T>(T*) {
-    check_dtype("dropout", "y", *y, x->dtype);
     const auto threshold = static_cast<uint64_t>(p * 0x1p32);
     const auto scale = static_cast<T>(p < 1 ? 1 / (1 - p) : 0);
     each((x->numel + 3) / 4, Dropout<T>{{state->data<uint64_t>()},
