@@ -136,6 +136,33 @@ inline PoolShape check_pool(const char* op, const Tensor& x, const Tensor& y, co
   return pool;
 }
 
+// What a pooling kernel hands on to check_pool(), by name of its parameters; an average knows no dilation.
+// clang-format off
+#define GT_POOL_WINDOWS(dilation_d, dilation_h, dilation_w) \
+  {{kernel_d, stride_d, padding_d, dilation_d},             \
+   {kernel_h, stride_h, padding_h, dilation_h},             \
+   {kernel_w, stride_w, padding_w, dilation_w}}
+// clang-format on
+
+// The tap of every output that was the largest, as a byte where all taps of a window fit into one. `pool` is
+// whatever knows the taps of its windows.
+inline void check_tap(const char* op, const Tensor& tap, const Tensor& y) {
+  check_same_shape(op, tap, y);
+  check_channels_last(op, "tap", tap);
+}
+
+template <class Pool, class Body>
+inline void dispatch_tap(const char* op, const Tensor& tap, const Pool& pool, const Body& body) {
+  require(op, pool.taps() <= INT32_MAX, "a window has more than 2^31 taps");
+  if (tap.dtype == Dtype::u8) {
+    require(op, pool.taps() <= 256, "a window has more taps than a byte can name");
+    body(static_cast<uint8_t*>(nullptr));
+  } else {
+    check_dtype(op, "tap", tap, Dtype::i32);
+    body(static_cast<int32_t*>(nullptr));
+  }
+}
+
 }  // namespace
 
 }  // namespace gt

@@ -79,11 +79,7 @@ KERNEL(avg_pool_forward, (In x, Out y, bool adaptive, int64_t kernel_d, int64_t 
                           int64_t stride_d, int64_t stride_h, int64_t stride_w, int64_t padding_d,
                           int64_t padding_h, int64_t padding_w, bool count_include_pad, double divisor)) {
   const char* op = "avgPool";
-  const Pool pool = make_pool(op, *x, *y,
-                              {{kernel_d, stride_d, padding_d, 1},
-                               {kernel_h, stride_h, padding_h, 1},
-                               {kernel_w, stride_w, padding_w, 1}},
-                              adaptive, count_include_pad);
+  const Pool pool = make_pool(op, *x, *y, GT_POOL_WINDOWS(1, 1, 1), adaptive, count_include_pad);
   check_dtype(op, "y", *y, x->dtype);
   dispatch_float(op, *x, [&]<class T>(T*) {
     parallel_for(pool.out_rows(), x->numel + y->numel, 1, [&](int64_t begin, int64_t end, int) {
@@ -96,11 +92,7 @@ KERNEL(avg_pool_backward, (In dy, Out dx, bool adaptive, int64_t kernel_d, int64
                            int64_t stride_d, int64_t stride_h, int64_t stride_w, int64_t padding_d,
                            int64_t padding_h, int64_t padding_w, bool count_include_pad, double divisor)) {
   const char* op = "avgPool";
-  const Pool pool = make_pool(op, *dx, *dy,
-                              {{kernel_d, stride_d, padding_d, 1},
-                               {kernel_h, stride_h, padding_h, 1},
-                               {kernel_w, stride_w, padding_w, 1}},
-                              adaptive, count_include_pad);
+  const Pool pool = make_pool(op, *dx, *dy, GT_POOL_WINDOWS(1, 1, 1), adaptive, count_include_pad);
   check_dtype(op, "dy", *dy, dx->dtype);
   dispatch_float(op, *dx, [&]<class T>(T*) {
     parallel_for(pool.in_rows(), dx->numel + dy->numel, 1, [&](int64_t begin, int64_t end, int) {

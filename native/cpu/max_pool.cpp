@@ -11,23 +11,6 @@
 namespace gt::cpu {
 namespace {
 
-template <class Body>
-void dispatch_tap(const char* op, const Tensor& tap, const Pool& pool, const Body& body) {
-  require(op, pool.taps() <= INT32_MAX, "a window has more than 2^31 taps");
-  if (tap.dtype == Dtype::u8) {
-    require(op, pool.taps() <= 256, "a window has more taps than a byte can name");
-    body(static_cast<uint8_t*>(nullptr));
-  } else {
-    check_dtype(op, "tap", tap, Dtype::i32);
-    body(static_cast<int32_t*>(nullptr));
-  }
-}
-
-void check_tap(const char* op, const Tensor& tap, const Tensor& y) {
-  check_same_shape(op, tap, y);
-  check_channels_last(op, "tap", tap);
-}
-
 // Splits the number of a row into batch item, depth and height.
 struct Row {
   int64_t n, d, h;
@@ -149,11 +132,8 @@ KERNEL(max_pool_forward,
         int64_t stride_d, int64_t stride_h, int64_t stride_w, int64_t padding_d, int64_t padding_h,
         int64_t padding_w, int64_t dilation_d, int64_t dilation_h, int64_t dilation_w)) {
   const char* op = "maxPool";
-  const Pool pool = make_pool(op, *x, *y,
-                              {{kernel_d, stride_d, padding_d, dilation_d},
-                               {kernel_h, stride_h, padding_h, dilation_h},
-                               {kernel_w, stride_w, padding_w, dilation_w}},
-                              adaptive, false);
+  const Pool pool =
+      make_pool(op, *x, *y, GT_POOL_WINDOWS(dilation_d, dilation_h, dilation_w), adaptive, false);
   if (tap) check_tap(op, *tap, *y);
   check_dtype(op, "y", *y, x->dtype);
   dispatch_float(op, *x, [&]<class T>(T*) {
@@ -174,11 +154,8 @@ KERNEL(max_pool_backward,
         int64_t stride_d, int64_t stride_h, int64_t stride_w, int64_t padding_d, int64_t padding_h,
         int64_t padding_w, int64_t dilation_d, int64_t dilation_h, int64_t dilation_w)) {
   const char* op = "maxPool";
-  const Pool pool = make_pool(op, *dx, *dy,
-                              {{kernel_d, stride_d, padding_d, dilation_d},
-                               {kernel_h, stride_h, padding_h, dilation_h},
-                               {kernel_w, stride_w, padding_w, dilation_w}},
-                              adaptive, false);
+  const Pool pool =
+      make_pool(op, *dx, *dy, GT_POOL_WINDOWS(dilation_d, dilation_h, dilation_w), adaptive, false);
   check_tap(op, *tap, *dy);
   check_dtype(op, "dy", *dy, dx->dtype);
   dispatch_float(op, *dx, [&]<class T>(T*) {
@@ -195,11 +172,8 @@ KERNEL(max_pool_gather,
         int64_t stride_d, int64_t stride_h, int64_t stride_w, int64_t padding_d, int64_t padding_h,
         int64_t padding_w, int64_t dilation_d, int64_t dilation_h, int64_t dilation_w)) {
   const char* op = "maxPool";
-  const Pool pool = make_pool(op, *x, *y,
-                              {{kernel_d, stride_d, padding_d, dilation_d},
-                               {kernel_h, stride_h, padding_h, dilation_h},
-                               {kernel_w, stride_w, padding_w, dilation_w}},
-                              adaptive, false);
+  const Pool pool =
+      make_pool(op, *x, *y, GT_POOL_WINDOWS(dilation_d, dilation_h, dilation_w), adaptive, false);
   check_tap(op, *tap, *y);
   check_dtype(op, "y", *y, x->dtype);
   dispatch_float(op, *x, [&]<class T>(T*) {
@@ -217,11 +191,8 @@ KERNEL(max_pool_indices,
         int64_t stride_d, int64_t stride_h, int64_t stride_w, int64_t padding_d, int64_t padding_h,
         int64_t padding_w, int64_t dilation_d, int64_t dilation_h, int64_t dilation_w)) {
   const char* op = "maxPool";
-  const Pool pool = make_pool(op, *x, *indices,
-                              {{kernel_d, stride_d, padding_d, dilation_d},
-                               {kernel_h, stride_h, padding_h, dilation_h},
-                               {kernel_w, stride_w, padding_w, dilation_w}},
-                              adaptive, false);
+  const Pool pool =
+      make_pool(op, *x, *indices, GT_POOL_WINDOWS(dilation_d, dilation_h, dilation_w), adaptive, false);
   check_tap(op, *tap, *indices);
   check_dtype(op, "indices", *indices, Dtype::i64);
   dispatch_tap(op, *tap, pool, [&]<class I>(I*) {

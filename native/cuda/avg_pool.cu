@@ -113,11 +113,7 @@ KERNEL(avg_pool_forward, (In x, Out y, bool adaptive, int64_t kernel_d, int64_t 
                           int64_t stride_d, int64_t stride_h, int64_t stride_w, int64_t padding_d,
                           int64_t padding_h, int64_t padding_w, bool count_include_pad, double divisor)) {
   const char* op = "avgPool";
-  const PoolShape shape = check_pool(op, *x, *y,
-                                     {{kernel_d, stride_d, padding_d, 1},
-                                      {kernel_h, stride_h, padding_h, 1},
-                                      {kernel_w, stride_w, padding_w, 1}},
-                                     adaptive, count_include_pad);
+  const PoolShape shape = check_pool(op, *x, *y, GT_POOL_WINDOWS(1, 1, 1), adaptive, count_include_pad);
   check_dtype(op, "y", *y, x->dtype);
   dispatch_float(op, *x, [&]<class T>(T*) {
     if (y->numel > 0 && is_whole(shape)) return pool_whole<T>(shape, *x, *y, divisor);
@@ -132,11 +128,7 @@ KERNEL(avg_pool_backward, (In dy, Out dx, bool adaptive, int64_t kernel_d, int64
                            int64_t stride_d, int64_t stride_h, int64_t stride_w, int64_t padding_d,
                            int64_t padding_h, int64_t padding_w, bool count_include_pad, double divisor)) {
   const char* op = "avgPool";
-  const PoolShape shape = check_pool(op, *dx, *dy,
-                                     {{kernel_d, stride_d, padding_d, 1},
-                                      {kernel_h, stride_h, padding_h, 1},
-                                      {kernel_w, stride_w, padding_w, 1}},
-                                     adaptive, count_include_pad);
+  const PoolShape shape = check_pool(op, *dx, *dy, GT_POOL_WINDOWS(1, 1, 1), adaptive, count_include_pad);
   check_dtype(op, "dy", *dy, dx->dtype);
   dispatch_float(op, *dx, [&]<class T>(T*) {
     dispatch_pool<T>(
