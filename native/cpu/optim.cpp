@@ -3,6 +3,8 @@
 // What changes from step to step lies in tensors, so that a recorded step can be replayed: `settings` holds
 // the numbers of a parameter group (rewritten when the user sets one), `step` counts the updates of one
 // parameter and is advanced here.
+#include "core/optim.h"
+
 #include <cmath>
 
 #include "core/kernel.h"
@@ -12,32 +14,13 @@
 namespace gt::cpu {
 namespace {
 
-inline const double* read_settings(const char* op, const Tensor& settings, int64_t count) {
-  check_dtype(op, "settings", settings, Dtype::f64);
-  check_contiguous(op, "settings", settings);
-  check_numel(op, "settings", settings, count);
-  return settings.data<double>();
-}
-
 // Advances the counter and returns the new count.
-inline double advance(const char* op, const Tensor& step) {
-  check_dtype(op, "step", step, Dtype::f64);
-  check_contiguous(op, "step", step);
-  check_numel(op, "step", step, 1);
-  return *step.data<double>() += 1.0;
-}
-
-inline void check_state(const char* op, const char* arg, const Tensor& p, const Tensor& t) {
-  check_same_shape(op, p, t);
-  check_dtype(op, arg, t, p.dtype);
-}
+inline double advance(const char* op, const Tensor& step) { return *read_step(op, step) += 1.0; }
 
 // Whether a loss scaler found gradients that are infinite or NaN: then nothing changes, the counter neither.
 inline bool skipped(const char* op, const OptIn& found_inf) {
-  if (!found_inf) return false;
-  check_dtype(op, "found_inf", *found_inf, Dtype::f32);
-  check_numel(op, "found_inf", *found_inf, 1);
-  return *found_inf->data<float>() != 0;
+  const float* const found = read_found_inf(op, found_inf);
+  return found && *found != 0;
 }
 
 }  // namespace
@@ -163,8 +146,7 @@ KERNEL(adam_step, (InOut p, In g, InOut m, InOut v, InOut step, In settings, Opt
 KERNEL(clip_norm_add, (In g, InOut total, double power)) {
   constexpr int64_t kBlock = 4096;
   check_contiguous("clip_norm_add", "g", *g);
-  check_dtype("clip_norm_add", "total", *total, Dtype::f64);
-  check_numel("clip_norm_add", "total", *total, 1);
+  double* const to = read_norm("clip_norm_add", "total", *total);
   const int64_t n = g->numel, blocks = (n + kBlock - 1) / kBlock;
   if (n == 0) return;
   double* const partial = static_cast<double*>(scratch(blocks * static_cast<int64_t>(sizeof(double))));
@@ -202,25 +184,21 @@ KERNEL(clip_norm_add, (In g, InOut total, double power)) {
       }
     });
   });
-  double sum = *total->data<double>();
+  double sum = *to;
   for (int64_t b = 0; b < blocks; b++)
     sum = largest ? (partial[b] > sum || partial[b] != partial[b] ? partial[b] : sum) : sum + partial[b];
-  *total->data<double>() = sum;
+  *to = sum;
 }
 
 // total = total^(1 / power)
 KERNEL(clip_norm_root, (InOut total, double power)) {
-  check_dtype("clip_norm_root", "total", *total, Dtype::f64);
-  check_numel("clip_norm_root", "total", *total, 1);
-  double& value = *total->data<double>();
+  double& value = *read_norm("clip_norm_root", "total", *total);
   value = power == 2.0 ? std::sqrt(value) : std::isinf(power) ? value : std::pow(value, 1.0 / power);
 }
 
 // g *= min(1, max_norm / (norm + 1e-6)), where norm is a tensor of one element.
 KERNEL(clip_norm_scale, (InOut g, In norm, double max_norm)) {
-  check_dtype("clip_norm_scale", "norm", *norm, Dtype::f64);
-  check_numel("clip_norm_scale", "norm", *norm, 1);
-  const double factor = max_norm / (*norm->data<double>() + 1e-6);
+  const double factor = max_norm / (*read_norm("clip_norm_scale", "norm", *norm) + 1e-6);
   if (factor >= 1.0) return;  // NaN goes on, and shows in the gradients
   dispatch_float("clip_norm_scale", *g, [&]<class T>(T*) {
     const T scale = static_cast<T>(factor);

@@ -1,4 +1,6 @@
 // Running sums and products along one dimension, from either end.
+#include "core/scan.h"
+
 #include "core/kernel.h"
 #include "cpu/iterator.h"
 #include "cpu/line_sums.h"
@@ -42,11 +44,7 @@ void scan(const Line& line, const X* x, Y* y, bool reverse, Running<X> start, co
 
 template <class F>
 void run(const char* op, const Tensor& x, const Tensor& y, int64_t dim, bool reverse, int start, const F& f) {
-  check_dtype(op, "y", y, x.dtype == Dtype::f32 || x.dtype == Dtype::f64 ? x.dtype : Dtype::i64);
-  Tensor like = y;
-  like.dtype = x.dtype;
-  check_same_layout(op, x, like);
-  const Line line = line_of(op, x, dim);
+  const Line line = check_scan(op, x, y, dim);
   dispatch_all(x.dtype, [&]<class X>(X*) {
     using Y = std::conditional_t<std::is_floating_point_v<X>, X, int64_t>;
     scan(line, x.data<X>(), y.data<Y>(), reverse, static_cast<Running<X>>(start), f);
@@ -68,8 +66,7 @@ KERNEL(cumprod, (In x, Out y, int64_t dim)) {
 // without x[k]. Up to the first zero z that is a running sum of dy y from the end, divided by x; at z the sum
 // restarts with z left out.
 KERNEL(cumprod_backward, (In x, In y, In dy, Out dx, int64_t dim)) {
-  for (const Tensor* t : {y.tensor, dy.tensor, dx.tensor}) check_same_layout("cumprod", *x, *t);
-  const Line line = line_of("cumprod", *x, dim);
+  const Line line = check_cumprod_backward("cumprod", x, y, dy, dx, dim);
   dispatch_float("cumprod", *x, [&]<class T>(T*) {
     const int64_t n = line.n, inner = line.inner;
     const T *const px = x->data<T>(), *const py = y->data<T>(), *const pd = dy->data<T>();

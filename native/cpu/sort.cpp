@@ -1,5 +1,7 @@
 // Sorting and choosing the largest along one dimension. NaN counts as larger than all numbers, and equal
 // elements keep their order. Compiled once: there is nothing to vectorise, and std::sort may be used.
+#include "core/sort.h"
+
 #include <algorithm>
 #include <cstring>
 #include <memory>
@@ -114,22 +116,9 @@ void sort_lines(const Request& r, const T* x, T* values, int64_t* indices) {
 // row-major.
 KERNEL(sort, (In x, Out values, Out indices, int64_t dim, int64_t k, bool descending, bool sorted)) {
   const char* const op = "sort";
-  check_dtype(op, "values", *values, x->dtype);
-  check_dtype(op, "indices", *indices, Dtype::i64);
-  check_same_shape(op, *values, *indices);
-  for (const Tensor* t : {x.tensor, values.tensor, indices.tensor}) check_contiguous(op, "x", *t);
-  int64_t shape[kMaxRank];
-  for (int i = 0; i < x->rank; i++) shape[i] = x->shape[i];
-  if (x->rank > 0) {
-    check_dim(op, *x, dim);
-    require(op, k >= 0 && k <= shape[dim], "k is more than there are");
-    shape[dim] = k;
-  } else {
-    require(op, k == 1, "k must be 1 for a single element");
-  }
-  check_shape(op, "values", *values, x->rank, shape);
+  const Line line = check_sort(op, x, values, indices, dim, k);
   if (values->numel == 0) return;
-  const Request request{line_of(op, *x, dim), k, descending, sorted};
+  const Request request{line, k, descending, sorted};
   dispatch_all(x->dtype, [&]<class T>(T*) {
     if (sizeof(order_of(T{})) == 4 && request.line.n <= UINT32_MAX) {
       if constexpr (sizeof(order_of(T{})) == 4)

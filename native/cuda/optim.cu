@@ -2,36 +2,12 @@
 // Nothing is changed once an earlier kernel failed, or where a loss scaler says so.
 #include <cmath>
 
+#include "core/optim.h"
 #include "cuda/elementwise.h"
 #include "cuda/total.h"
 
 namespace gt::cuda {
 namespace {
-
-const double* read_settings(const char* op, const Tensor& settings, int64_t count) {
-  check_dtype(op, "settings", settings, Dtype::f64);
-  check_contiguous(op, "settings", settings);
-  check_numel(op, "settings", settings, count);
-  return settings.data<double>();
-}
-
-double* read_step(const char* op, const Tensor& step) {
-  check_dtype(op, "step", step, Dtype::f64);
-  check_contiguous(op, "step", step);
-  check_numel(op, "step", step, 1);
-  return step.data<double>();
-}
-
-void check_state(const char* op, const char* arg, const Tensor& p, const Tensor& t) {
-  check_same_shape(op, p, t);
-  check_dtype(op, arg, t, p.dtype);
-}
-
-double* read_norm(const char* op, const char* arg, const Tensor& norm) {
-  check_dtype(op, arg, norm, Dtype::f64);
-  check_numel(op, arg, norm, 1);
-  return norm.data<double>();
-}
 
 // What keeps an update from happening: an earlier kernel that failed, or gradients that a loss scaler found
 // to be infinite or NaN.
@@ -43,12 +19,7 @@ struct Gate {
 
 Gate gate() { return {context().fault, nullptr}; }
 
-Gate gate(const char* op, const OptIn& found_inf) {
-  if (!found_inf) return gate();
-  check_dtype(op, "found_inf", *found_inf, Dtype::f32);
-  check_numel(op, "found_inf", *found_inf, 1);
-  return {context().fault, found_inf->data<float>()};
-}
+Gate gate(const char* op, const OptIn& found_inf) { return {context().fault, read_found_inf(op, found_inf)}; }
 
 // ---- f(operands…) on the elements at one place of tensors of one shape ----
 

@@ -4,6 +4,7 @@
 
 #include "core/dispatch.h"
 #include "core/kernel.h"
+#include "core/scan.h"
 #include "cuda/lines.h"
 
 namespace gt::cuda {
@@ -113,11 +114,7 @@ inline void scan_lines(const Line& line, const X* x, Y* y, bool reverse) {
 
 template <class F>
 inline void run(const char* op, const Tensor& x, const Tensor& y, int64_t dim, bool reverse) {
-  check_dtype(op, "y", y, x.dtype == Dtype::f32 || x.dtype == Dtype::f64 ? x.dtype : Dtype::i64);
-  Tensor like = y;
-  like.dtype = x.dtype;
-  check_same_layout(op, x, like);
-  const Line line = line_of(op, x, dim);
+  const Line line = check_scan(op, x, y, dim);
   dispatch_all(x.dtype, [&]<class X>(X*) {
     using Y = std::conditional_t<std::is_floating_point_v<X>, X, int64_t>;
     scan_lines<X, Y, F>(line, x.data<X>(), y.data<Y>(), reverse);
@@ -179,8 +176,7 @@ KERNEL(cumsum, (In x, Out y, int64_t dim, bool reverse)) { run<Plus>("cumsum", *
 KERNEL(cumprod, (In x, Out y, int64_t dim)) { run<Times>("cumprod", *x, *y, dim, false); }
 
 KERNEL(cumprod_backward, (In x, In y, In dy, Out dx, int64_t dim)) {
-  for (const Tensor* t : {y.tensor, dy.tensor, dx.tensor}) check_same_layout("cumprod", *x, *t);
-  const Line line = line_of("cumprod", *x, dim);
+  const Line line = check_cumprod_backward("cumprod", x, y, dy, dx, dim);
   dispatch_float("cumprod", *x, [&]<class T>(T*) {
     each_line(line, CumprodBackward<T>{line, x->data<T>(), y->data<T>(), dy->data<T>(), dx->data<T>()});
   });

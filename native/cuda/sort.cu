@@ -4,7 +4,7 @@
 
 #include "core/dispatch.h"
 #include "core/kernel.h"
-#include "core/line.h"
+#include "core/sort.h"
 #include "cuda/divisor.h"
 #include "cuda/lines.h"
 #include "cuda/radix_sort.h"
@@ -155,22 +155,9 @@ inline void sort_lines(const Request& r, const T* x, T* values, int64_t* indices
 KERNEL(sort, (In x, Out values, Out indices, int64_t dim, int64_t k, bool descending, bool sorted)) {
   const char* const op = "sort";
   (void)sorted;
-  check_dtype(op, "values", *values, x->dtype);
-  check_dtype(op, "indices", *indices, Dtype::i64);
-  check_same_shape(op, *values, *indices);
-  for (const Tensor* t : {x.tensor, values.tensor, indices.tensor}) check_contiguous(op, "x", *t);
-  int64_t shape[kMaxRank];
-  for (int i = 0; i < x->rank; i++) shape[i] = x->shape[i];
-  if (x->rank > 0) {
-    check_dim(op, *x, dim);
-    require(op, k >= 0 && k <= shape[dim], "k is more than there are");
-    shape[dim] = k;
-  } else {
-    require(op, k == 1, "k must be 1 for a single element");
-  }
-  check_shape(op, "values", *values, x->rank, shape);
+  const Line line = check_sort(op, x, values, indices, dim, k);
   if (values->numel == 0) return;
-  const Request request{line_of(op, *x, dim), k, descending};
+  const Request request{line, k, descending};
   dispatch_all(x->dtype, [&]<class T>(T*) {
     sort_lines(request, x->data<T>(), values->data<T>(), indices->data<int64_t>());
   });
