@@ -142,6 +142,7 @@ export {
   zero_,
 } from "./ops/inplace.js";
 export { chunk, concat, type DimOption, flip, repeat, roll, split, stack, tile, unbind } from "./ops/join.js";
+export { type LinearOptions, linear } from "./ops/linear.js";
 export { type LocalResponseNormOptions, localResponseNorm } from "./ops/local-response-norm.js";
 export {
   type CrossEntropyOptions,
@@ -151,7 +152,7 @@ export {
   type NllLossOptions,
   nllLoss,
 } from "./ops/loss.js";
-export { linear, matmul } from "./ops/matmul.js";
+export { matmul } from "./ops/matmul.js";
 export {
   groupNorm,
   type InstanceNormOptions,

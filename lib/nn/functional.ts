@@ -23,6 +23,7 @@ export {
   smoothL1Loss,
 } from "../ops/element-loss.js";
 export { type EmbeddingOptions, embedding, oneHot } from "../ops/index.js";
+export { type LinearOptions, linear } from "../ops/linear.js";
 export { type LocalResponseNormOptions, localResponseNorm } from "../ops/local-response-norm.js";
 export {
   type CrossEntropyOptions,
@@ -32,7 +33,6 @@ export {
   type NllLossOptions,
   nllLoss,
 } from "../ops/loss.js";
-export { linear } from "../ops/matmul.js";
 export {
   groupNorm,
   type InstanceNormOptions,

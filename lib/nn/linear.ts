@@ -1,7 +1,7 @@
 // Fully connected layers.
 import { checkBoolean, checkInteger, checkOptions } from "../check.js";
 import { zeros } from "../ops/create.js";
-import { linear } from "../ops/matmul.js";
+import { checkActivation, type LinearOptions, linear } from "../ops/linear.js";
 import type { Tensor } from "../tensor.js";
 import { fans } from "./fans.js";
 import { kaimingUniform_, uniform_ } from "./init.js";
@@ -16,22 +16,29 @@ export function resetWeights(weight: Tensor, bias: Tensor | null): void {
 }
 
 /**
- * y = x · weightᵀ + bias, over the last dimension of `x`.
+ * y = f(x · weightᵀ + bias), over the last dimension of `x`, with the activation f if one is asked for: the same as a layer with it
+ * after this one, but faster. See {@link linear}.
  *
  * Shapes: x […, inFeatures], y […, outFeatures], weight [outFeatures, inFeatures], bias [outFeatures].
  * @example new nn.Linear(784, 10).forward(ones([32, 784])).shape   // [32, 10]
+ * @example new nn.Linear(784, 512, { activation: "relu" })
  */
 export class Linear extends Module {
   readonly inFeatures: number;
   readonly outFeatures: number;
+  readonly activation: LinearOptions["activation"];
+  readonly approximate: LinearOptions["approximate"];
   weight: Tensor;
   bias: Tensor | null;
 
-  /** @param options `bias: false` leaves the bias away. */
-  constructor(inFeatures: number, outFeatures: number, options?: { bias?: boolean }) {
+  /** @param options `bias: false` leaves the bias away; the others are those of {@link linear}. */
+  constructor(inFeatures: number, outFeatures: number, options?: LinearOptions & { bias?: boolean }) {
     super();
-    const { bias = true } = checkOptions("Linear", options, ["bias"]);
+    const { bias = true, ...after } = checkOptions("Linear", options, ["bias", "activation", "approximate"]);
     checkBoolean("Linear", "bias", bias);
+    checkActivation("Linear", after);
+    this.activation = after.activation;
+    this.approximate = after.approximate;
     this.inFeatures = checkInteger("Linear", "inFeatures", inFeatures, 1);
     this.outFeatures = checkInteger("Linear", "outFeatures", outFeatures, 1);
     this.weight = parameter(zeros([outFeatures, inFeatures]));
@@ -40,10 +47,13 @@ export class Linear extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    return linear(x, this.weight, this.bias);
+    const { activation, approximate } = this;
+    return linear(x, this.weight, this.bias, activation && { activation, approximate });
   }
 
   override extraRepr(): string {
-    return `inFeatures=${this.inFeatures}, outFeatures=${this.outFeatures}, bias=${this.bias !== null}`;
+    const { activation, approximate } = this;
+    const after = `${activation ? `, activation=${activation}` : ""}${approximate ? `, approximate=${approximate}` : ""}`;
+    return `inFeatures=${this.inFeatures}, outFeatures=${this.outFeatures}, bias=${this.bias !== null}${after}`;
   }
 }

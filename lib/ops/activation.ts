@@ -89,27 +89,28 @@ export function gelu(x: Tensor, options?: { approximate?: "none" | "tanh" }): Te
     });
   }
   const y = outputLike(x);
+  if (approximate === "tanh") kernels.gelu_tanh(x.id, y.id);
+  else kernels.gelu(x.id, y.id);
+  return record("gelu", y, [x], [x], (dy) => [geluGradient(dy, x, approximate)]);
+}
+
+/** dy · gelu'(x). */
+export function geluGradient(dy: Tensor, x: Tensor, approximate: "none" | "tanh"): Tensor {
   if (approximate === "tanh") {
-    kernels.gelu_tanh(x.id, y.id);
-    return record("gelu", y, [x], [x], (dy) => [
-      fusedOr(kernels.gelu_tanh_backward, dy, x, () => {
-        // y = x s(u) with u = k (x + 0.044715 x³) and the sigmoid s.
-        const k = 2 * Math.sqrt(2 / Math.PI);
-        const x2 = square(x);
-        const s = sigmoid(mul(mul(x, add(mul(x2, 0.044715), 1)), k));
-        const du = mul(add(mul(x2, 0.134145), 1), k);
-        return mul(dy, add(s, mul(mul(x, mul(s, sub(1, s))), du)));
-      }),
-    ]);
+    return fusedOr(kernels.gelu_tanh_backward, dy, x, () => {
+      // y = x s(u) with u = k (x + 0.044715 x³) and the sigmoid s.
+      const k = 2 * Math.sqrt(2 / Math.PI);
+      const x2 = square(x);
+      const s = sigmoid(mul(mul(x, add(mul(x2, 0.044715), 1)), k));
+      const du = mul(add(mul(x2, 0.134145), 1), k);
+      return mul(dy, add(s, mul(mul(x, mul(s, sub(1, s))), du)));
+    });
   }
-  kernels.gelu(x.id, y.id);
-  return record("gelu", y, [x], [x], (dy) => [
-    fusedOr(kernels.gelu_backward, dy, x, () => {
-      const cdf = mul(add(erf(mul(x, Math.SQRT1_2)), 1), 0.5);
-      const density = mul(exp(mul(square(x), -0.5)), 1 / Math.sqrt(2 * Math.PI));
-      return mul(dy, add(cdf, mul(x, density)));
-    }),
-  ]);
+  return fusedOr(kernels.gelu_backward, dy, x, () => {
+    const cdf = mul(add(erf(mul(x, Math.SQRT1_2)), 1), 0.5);
+    const density = mul(exp(mul(square(x), -0.5)), 1 / Math.sqrt(2 * Math.PI));
+    return mul(dy, add(cdf, mul(x, density)));
+  });
 }
 
 /**

@@ -1,4 +1,4 @@
-// Matrix products, and the linear layer on top of them.
+// Matrix products.
 import { checkComputed, checkSameDtype } from "../check.js";
 import { DtypeError, ShapeError } from "../errors.js";
 import { asContiguous, releaseCopy } from "../layout.js";
@@ -62,63 +62,8 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
   return sameShape(y.shape, shape) ? y : reshape(y, shape);
 }
 
-/**
- * The linear layer: y = x · weightᵀ + bias, over the last dimension of `x`.
- *
- * @param x […, I]
- * @param weight [O, I]
- * @param bias [O], or null for none.
- * @returns […, O]
- * @throws {@link ShapeError} if sizes do not fit, {@link DtypeError} if dtypes differ.
- * @example linear(ones([32, 784]), ones([10, 784]), zeros([10])).shape   // [32, 10]
- */
-export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
-  checkComputed("linear", "x", x);
-  checkComputed("linear", "weight", weight);
-  checkOperands("linear", ["x", "weight"], x, weight);
-  if (weight.rank !== 2) {
-    throw new ShapeError(`weight must have 2 dimensions, [out, in], but is ${showShape(weight.shape)}`, {
-      op: "linear",
-      argument: "weight",
-      value: weight.shape,
-    });
-  }
-  const [outputs, inputs] = weight.shape;
-  if (x.rank === 0 || x.shape[x.rank - 1] !== inputs) {
-    throw new ShapeError(
-      `weight expects ${inputs} inputs but x has ${x.rank === 0 ? "no dimension" : x.shape[x.rank - 1]} (x ${showShape(x.shape)}, weight ${showShape(weight.shape)})`,
-      { op: "linear", argument: "weight", value: weight.shape },
-    );
-  }
-  if (bias !== null) {
-    checkComputed("linear", "bias", bias);
-    checkSameDtype("linear", ["x", "bias"], x, bias);
-    if (bias.rank !== 1 || bias.shape[0] !== outputs) {
-      throw new ShapeError(
-        `bias must be [${outputs}] but is ${showShape(bias.shape)} (weight ${showShape(weight.shape)})`,
-        {
-          op: "linear",
-          argument: "bias",
-          value: bias.shape,
-        },
-      );
-    }
-  }
-  if (x.rank === 2) return affine(x, weight, bias);
-  return reshape(affine(asRows(x), weight, bias), [...x.shape.slice(0, -1), outputs]);
-}
-
-function affine(x: Tensor, weight: Tensor, bias: Tensor | null): Tensor {
-  const y = multiply(x, false, weight, true, [x.shape[0], weight.shape[0]], bias);
-  return record("linear", y, bias ? [x, weight, bias] : [x, weight], saved(x, weight), (dy) => [
-    x.requiresGrad ? product(dy, false, weight, false) : null,
-    weight.requiresGrad ? product(dy, true, x, false) : null,
-    bias?.requiresGrad ? sumTo(dy, bias.shape) : null,
-  ]);
-}
-
 /** op(a) · op(b) for ranks of at least 2, where op transposes the last two dimensions if its flag is set. */
-function product(a: Tensor, transposeA: boolean, b: Tensor, transposeB: boolean): Tensor {
+export function product(a: Tensor, transposeA: boolean, b: Tensor, transposeB: boolean): Tensor {
   const m = a.shape[a.rank - (transposeA ? 1 : 2)];
   const n = b.shape[b.rank - (transposeB ? 2 : 1)];
   const shape =
@@ -136,7 +81,7 @@ function product(a: Tensor, transposeA: boolean, b: Tensor, transposeB: boolean)
   ]);
 }
 
-function multiply(
+export function multiply(
   a: Tensor,
   transposeA: boolean,
   b: Tensor,
@@ -156,13 +101,13 @@ function multiply(
 }
 
 /** A product needs one operand for the gradient of the other. */
-function saved(a: Tensor, b: Tensor): Tensor[] {
+export function saved(a: Tensor, b: Tensor): Tensor[] {
   if (a.requiresGrad) return b.requiresGrad ? [a, b] : [b];
   return [a];
 }
 
 /** `x` itself if its matrices are row- or column-major, with gaps between rows or not; else a row-major copy. */
-function asMatrices(x: Tensor): Tensor {
+export function asMatrices(x: Tensor): Tensor {
   const rows = x.shape[x.rank - 2];
   const columns = x.shape[x.rank - 1];
   const row = x.strides[x.rank - 2];
@@ -173,12 +118,12 @@ function asMatrices(x: Tensor): Tensor {
 }
 
 /** All dimensions but the last one merged. */
-function asRows(x: Tensor): Tensor {
+export function asRows(x: Tensor): Tensor {
   if (x.rank === 2) return x;
   return reshape(x, [numelOf(x.shape.slice(0, -1)), x.shape[x.rank - 1]]);
 }
 
-function checkOperands(op: string, names: [string, string], a: Tensor, b: Tensor): void {
+export function checkOperands(op: string, names: [string, string], a: Tensor, b: Tensor): void {
   checkSameDtype(op, names, a, b);
   if (a.dtype === "bool") {
     throw new DtypeError(`${names[0]} must not be bool`, {

@@ -14,7 +14,7 @@ import { relu, sigmoid, tanh } from "./activation.js";
 import { add, mul, sub } from "./arithmetic.js";
 import { zeros } from "./create.js";
 import { chunk, stack } from "./join.js";
-import { linear } from "./matmul.js";
+import { linear } from "./linear.js";
 import { reshape, select } from "./view.js";
 
 /** What an RNN applies to its sum. */

@@ -14,7 +14,7 @@ struct Matrix {
 
   // Brings strides of dimensions of size 1 into a regular form. True if the matrix is row- or column-major
   // with a leading dimension that is long enough, which is what a BLAS takes.
-  bool regular() {
+  [[gnu::always_inline]] bool regular() {
     if ((column == 1 || columns == 1) && (row >= columns || rows == 1)) {
       column = 1;
       if (rows == 1) row = columns;
@@ -40,6 +40,9 @@ struct Problem {
   int rank = 0;
   Batch batches[kMaxRank];
 };
+
+// Of each file that includes them, since kernel files may share no symbols.
+namespace {
 
 inline Matrix matrix_of(const Tensor& t, bool transposed) {
   Matrix m{static_cast<char*>(t.raw), t.shape[t.rank - 2], t.shape[t.rank - 1], t.strides[t.rank - 2],
@@ -115,5 +118,7 @@ inline void for_each_batch(const Problem& p, int rank, int64_t size, const Body&
     body(p.a.data + a * size, p.b.data + b * size, p.y.data + y * size);
   }
 }
+
+}  // namespace
 
 }  // namespace gt::products

@@ -139,16 +139,16 @@ struct Alignments {
 };
 
 uint32_t epilogue_of(const Gemm& g) {
-  const uint32_t aux = g.aux ? uint32_t{kAux} : 0;
+  const uint32_t aux = g.aux ? uint32_t{kAux} : 0, bias = g.bias ? uint32_t{kBias} : 0;
   switch (g.epilogue) {
     case Epilogue::none:
       return kDefault;
     case Epilogue::bias:
       return kBias;
     case Epilogue::relu_bias:
-      return kRelu | kBias | aux;
+      return kRelu | bias | aux;
     case Epilogue::gelu_bias:
-      return kGelu | kBias | aux;
+      return kGelu | bias | aux;
     case Epilogue::relu_bias_grads:
       return kReluGradient | kBiasGradient | kAux;
     case Epilogue::gelu_bias_grads:

@@ -12,7 +12,7 @@ namespace gt::cuda {
 enum class Epilogue : uint8_t {
   none,
   bias,             // y + bias (n)
-  relu_bias,        // relu(y + bias)
+  relu_bias,        // relu(y + bias); here and in the next one the bias is optional
   gelu_bias,        // gelu(y + bias), in the form with tanh
   relu_bias_grads,  // y where aux, else 0; the sums of its columns go to bias (n)
   gelu_bias_grads,  // y gelu'(aux); the same

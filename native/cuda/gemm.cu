@@ -102,7 +102,9 @@ void check_gemm(const char* op, const Gemm& g) {
                   g.lda >= (g.transpose_a ? g.m : g.k) && g.ldb >= (g.transpose_b ? g.k : g.n) &&
                   g.ldy >= g.n && (g.batch == 1 || g.epilogue <= Epilogue::bias) &&
                   (!g.accumulate || g.epilogue == Epilogue::none || g.epilogue == Epilogue::bias_grad) &&
-                  (g.epilogue == Epilogue::none || g.bias) && (!is_gradient(g.epilogue) || g.aux);
+                  (g.epilogue == Epilogue::none || g.epilogue == Epilogue::relu_bias ||
+                   g.epilogue == Epilogue::gelu_bias || g.bias) &&
+                  (!is_gradient(g.epilogue) || g.aux);
   if (!ok) fail(ErrorCode::internal, "%s: a matrix product was asked for wrongly", op);
 }
 

@@ -1,7 +1,6 @@
 // Matrix products: y = op(a) · op(b) + bias, where op may transpose. Floats go to cuBLASLt with the strides
 // as they are; other dtypes and odd strides take the plain kernel.
 #include "core/kernel.h"
-#include "cuda/cublaslt.h"
 #include "cuda/product.h"
 
 namespace gt::cuda {
@@ -9,30 +8,15 @@ namespace {
 
 using namespace products;
 
-// A matrix for gemm(): row-major in memory, perhaps transposed.
-bool transposed(const Matrix& m) { return m.column != 1; }
-int64_t leading(const Matrix& m) { return transposed(m) ? m.column : m.row; }
-
 bool run_gemm(Problem p, Dtype dtype) {
   if (!p.a.regular() || !p.b.regular() || !p.y.regular() || p.y.column != 1) return false;
   Batch inner{1, 0, 0, 0};
   if (p.rank > 0) inner = p.batches[--p.rank];
-  Gemm g;
-  g.dtype = dtype;
-  g.m = p.y.rows;
-  g.n = p.y.columns;
-  g.k = p.a.columns;
-  g.transpose_a = transposed(p.a);
-  g.transpose_b = transposed(p.b);
-  g.lda = leading(p.a);
-  g.ldb = leading(p.b);
-  g.ldy = p.y.row;
+  Gemm g = gemm_of(p, dtype);
   g.batch = inner.size;
   g.a_batch = inner.a;
   g.b_batch = inner.b;
   g.y_batch = inner.y;
-  g.epilogue = p.bias ? Epilogue::bias : Epilogue::none;
-  g.bias = p.bias;
   for_each_batch(p, p.rank, static_cast<int64_t>(dtype_size(dtype)),
                  [&](const void* a, const void* b, void* y) { gemm("matmul", g, a, b, y); });
   return true;

@@ -104,6 +104,40 @@ describe.skipIf(!isEmulationBuilt)("cuBLASLt", () => {
     expect(products(plain)[0]).toContain("epilogue 1 ");
   });
 
+  it("applies activations as epilogues, and sums the gradient of a bias within another product", async () => {
+    const train = (outputs: number, options: string, library = "") =>
+      runWith(
+        library,
+        `
+        import { linear, noGrad, ones } from "gradtape";
+        const on = { device: "cuda" };
+        const [x, w, b] = [[2, 3], [${outputs}, 3], [${outputs}]].map((shape) => ones(shape, on).requiresGrad_());
+        linear(x, w, b, ${options}).sum().backward();
+        const y = noGrad(() => linear(x, w, null, ${options}));
+        console.log(JSON.stringify([(await y.data())[0], (await b.grad.data())[0]]));
+      `,
+      );
+    const epilogues = (ending: Ending) =>
+      products(ending).map((line) => Number(/epilogue (\d+)/.exec(line)![1]));
+    const [relu, bias, gelu, aux, sums] = [2, 4, 32, 128, 512];
+    const tanh = `{ activation: "gelu", approximate: "tanh" }`;
+    const expected = [expect.closeTo(2.996, 2), expect.closeTo(2.001, 2)];
+    // In this order: forward, dx, dWeight with dBias; and forward without a bias and a gradient.
+    for (const [outputs, options, ...wanted] of [
+      [8, `{ activation: "relu" }`, relu | bias, 1, sums, relu],
+      [8, tanh, gelu | aux | bias, 1, sums, gelu],
+      [5, tanh, bias, 1, sums, gelu], // rows that cuBLASLt does not write
+      [8, `{ activation: "gelu" }`, bias, 1, sums, 1],
+    ] as const) {
+      const ending = await train(outputs, options);
+      expect(printed(ending)).toEqual(expected);
+      expect(epilogues(ending)).toEqual(wanted);
+      const plain = await train(outputs, options, "epilogues=none");
+      expect(printed(plain)).toEqual(expected);
+      expect(epilogues(plain)).toEqual([1, 1, 1, 1]);
+    }
+  });
+
   it("goes without the workspace that the GPU has no memory for", async () => {
     const ending = await runWith("workspace=33554432", multiply, "memory=16777216");
     expect(printed(ending)).toEqual(right);

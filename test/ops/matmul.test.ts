@@ -172,67 +172,6 @@ testOp("matmul", {
   ],
 });
 
-testOp("linear", {
-  run: ([x, weight, bias]) => linear(x, weight, bias),
-  reference: ([x, weight, bias]) => {
-    const [O, I] = weight.shape;
-    return build([...x.shape.slice(0, -1), O], (index) => {
-      const o = index[index.length - 1];
-      let sum = bias ? at(bias, [o]) : 0;
-      for (let i = 0; i < I; i++) sum += at(x, [...index.slice(0, -1), i]) * at(weight, [o, i]);
-      return sum;
-    });
-  },
-  samples: [
-    { inputs: [[2, 3], [4, 3], [4]] },
-    {
-      inputs: [
-        [2, 3],
-        [4, 3],
-      ],
-    },
-    { inputs: [[3], [2, 3], [2]] },
-    { inputs: [[2, 3, 2], [3, 2], [3]] },
-    { inputs: [[2, 1, 2, 3], [1, 3], [1]] },
-    { inputs: [[0, 3], [2, 3], [2]] },
-    { inputs: [[2, 0], [3, 0], [3]] },
-    { inputs: [[33, 257], [67, 257], [67]], gradients: false },
-  ],
-  tolerance: { float32: { rtol: 1.3e-6, atol: 5e-5 } },
-  errors: [
-    {
-      name: "a wrong number of inputs",
-      run: () => linear(zeros([2, 3]), zeros([4, 5])),
-      code: "GT_SHAPE",
-      message: "linear: weight expects 5 inputs but x has 3 (x [2, 3], weight [4, 5])",
-    },
-    {
-      name: "a weight of other rank",
-      run: () => linear(zeros([2, 3]), zeros([3])),
-      code: "GT_SHAPE",
-      message: "linear: weight must have 2 dimensions, [out, in], but is [3]",
-    },
-    {
-      name: "a bias of other size",
-      run: () => linear(zeros([2, 3]), zeros([4, 3]), zeros([3])),
-      code: "GT_SHAPE",
-      message: "linear: bias must be [4] but is [3] (weight [4, 3])",
-    },
-    {
-      name: "a scalar",
-      run: () => linear(tensor(1), zeros([4, 3])),
-      code: "GT_SHAPE",
-      message: "linear: weight expects 3 inputs but x has no dimension",
-    },
-    {
-      name: "mixed dtypes",
-      run: () => linear(zeros([2, 3]), zeros([4, 3], { dtype: "int32" })),
-      code: "GT_DTYPE",
-      message: "linear: x is float32 and weight is int32",
-    },
-  ],
-});
-
 describe("matmul", () => {
   it("reads transposed inputs, integers that wrap, and matrices that are expanded", () => {
     const a = tensor([
