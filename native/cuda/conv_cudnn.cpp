@@ -386,7 +386,7 @@ bool run_packed(const ConvCall& call) {
 }  // namespace
 
 bool conv_cudnn(const ConvCall& call) {
-  if (!settings().cudnn || !find() || !has_conv_graph(call.p)) return false;
+  if (!settings().cudnn || !find() || !has_conv_graph(call.p) || !starts(call.op)) return false;
   if (is_packed(call.p)) return run_packed(call);
   ConvCall packed = call;
   packed.weight = scratch(weight_bytes(call), kConvWeight);

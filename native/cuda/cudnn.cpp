@@ -67,26 +67,64 @@ const Library& library() {
   return loaded;
 }
 
-Handle create(const char* op, Gpu& gpu) {
+// Why cuDNN did not start where it last failed to.
+struct Refusal {
+  std::mutex mutex;
+  std::string reason;
+};
+Refusal& refusal() {
+  static Refusal& instance = *new Refusal;
+  return instance;
+}
+
+bool is_memory(Status status) { return status == kHostAllocationFailed || status == kDeviceAllocationFailed; }
+
+struct Start {
+  Handle handle = nullptr;
+  bool refused = false;  // for good
+};
+
+// Makes the handle, if none was made or refused before. Throws where the GPU itself is lost.
+void start(const char* op, Gpu& gpu, Start& start) {
+  if (start.handle || start.refused) return;
   const Functions& f = functions(op);
   Handle made = nullptr;
   cuda::check(cudaSetDevice(gpu.index), "cudaSetDevice");
   if (const Status status = f.Create(&made); status != kSuccess) {
-    fail(ErrorCode::device, "%s: cuDNN at %s does not start on cuda:%d: %s", op, library().found.path.c_str(),
-         gpu.index, f.GetErrorString(status));
+    cuda::check(cudaFree(nullptr), "cudnnCreate");
+    start.refused = !is_memory(status);
+    const std::lock_guard lock(refusal().mutex);
+    refusal().reason = "cuDNN at " + library().found.path +
+                       " does not start on cuda:" + std::to_string(gpu.index) + ": " +
+                       f.GetErrorString(status);
+    return;
   }
   check(op, "cudnnSetStream", f.SetStream(made, gpu.compute));
-  return made;
+  start.handle = made;
 }
+
+Start& start_of_context(const char* op) {
+  static Start all[kMaxGpus];  // each touched by the engine thread of its GPU alone
+  Gpu& gpu = *context().gpu;
+  start(op, gpu, all[gpu.index]);
+  return all[gpu.index];
+}
+
+[[noreturn]] void refuse(const char* op) { fail(ErrorCode::device, "%s: %s", op, missing().c_str()); }
 
 }  // namespace
 
 const Functions* find() { return library().reason.empty() ? &library().functions : nullptr; }
-const std::string& missing() { return library().reason; }
+
+std::string missing() {
+  if (!library().reason.empty()) return library().reason;
+  const std::lock_guard lock(refusal().mutex);
+  return refusal().reason;
+}
 
 const Functions& functions(const char* op) {
   const Functions* found = find();
-  if (!found) fail(ErrorCode::device, "%s: %s", op, missing().c_str());
+  if (!found) refuse(op);
   return *found;
 }
 
@@ -102,20 +140,22 @@ void* function(const char* op, const char* name) {
   return found;
 }
 
+bool starts(const char* op) { return start_of_context(op).handle != nullptr; }
+
 Handle handle(const char* op) {
-  static Handle handles[kMaxGpus] = {};  // each touched by the engine thread of its GPU alone
-  Gpu& gpu = *context().gpu;
-  if (!handles[gpu.index]) handles[gpu.index] = create(op, gpu);
-  return handles[gpu.index];
+  const Start& started = start_of_context(op);
+  if (!started.handle) refuse(op);
+  return started.handle;
 }
 
 Query::Query(const char* op, int index) {
   static std::mutex& mutex = *new std::mutex;
-  static Handle handles[kMaxGpus] = {};
+  static Start all[kMaxGpus];
   lock_ = std::unique_lock(mutex);
   Gpu& on = gpu(index);
-  if (!handles[on.index]) handles[on.index] = create(op, on);
-  handle_ = handles[on.index];
+  start(op, on, all[on.index]);
+  if (!all[on.index].handle) refuse(op);
+  handle_ = all[on.index].handle;
 }
 
 void raise(const char* op, const char* call, Status status) {
@@ -123,9 +163,8 @@ void raise(const char* op, const char* call, Status status) {
   char words[512] = "";
   f.GetLastErrorString(words, sizeof words);
   words[sizeof words - 1] = 0;
-  const bool memory = status == kHostAllocationFailed || status == kDeviceAllocationFailed;
-  fail(memory ? ErrorCode::out_of_memory : ErrorCode::internal, "%s: %s failed, %s (%d)%s%s", op, call,
-       f.GetErrorString(status), status, words[0] ? ": " : "", words);
+  fail(is_memory(status) ? ErrorCode::out_of_memory : ErrorCode::internal, "%s: %s failed, %s (%d)%s%s", op,
+       call, f.GetErrorString(status), status, words[0] ? ": " : "", words);
 }
 
 }  // namespace cudnn
@@ -133,7 +172,7 @@ void raise(const char* op, const char* call, Status status) {
 LibraryReport report_cudnn() {
   const cudnn::Library& library = cudnn::library();
   return {"cuDNN", library.found.handle ? library.found.path : "",
-          library.version > 0 ? cudnn::version_text(library.version) : "", library.reason};
+          library.version > 0 ? cudnn::version_text(library.version) : "", cudnn::missing()};
 }
 
 }  // namespace gt::cuda

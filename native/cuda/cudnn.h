@@ -10,9 +10,13 @@ namespace gt::cuda::cudnn {
 // 9.10.1: from then on the rules of compatibility within version 9 hold, and several GPUs get right results.
 constexpr int kOldest = 91001;
 
-// The functions, or null where cuDNN cannot be used; missing() then says why, in one sentence.
+// The functions, or null where cuDNN cannot be used.
 const Functions* find();
-const std::string& missing();
+// Whether it starts on the GPU of the running command. Engine thread. Where only memory is missing, the next
+// call tries again. Throws if the GPU is lost.
+bool starts(const char* op);
+// Why cuDNN cannot be used, or did not start, in one sentence; empty if nothing is wrong. Any thread.
+std::string missing();
 
 // The functions; throws a device error with that sentence.
 const Functions& functions(const char* op);
