@@ -4,6 +4,7 @@
 // N is the batch, C and O are input and output channels. Weights are (O, C / groups, kernel…), and for transposed ones
 // (C, O / groups, kernel…).
 import { checkFloatTensor, checkInteger, checkOptions, checkSameDtype } from "../check.js";
+import { warnWithoutCudnn } from "../cudnn.js";
 import { show } from "../dtype.js";
 import { ArgumentError, ShapeError } from "../errors.js";
 import { sameShape, showShape } from "../shape.js";
@@ -208,6 +209,7 @@ function conv(
       { op, argument: "weight", value: weight.shape },
     );
   }
+  warnWithoutCudnn(x);
   const window: Window = { op, stride, padding: before, dilation, groups };
   const batch = batched ? x : reshape(x, [1, ...x.shape]);
   const y = forward(batch, weight, bias ?? null, window, [batch.shape[0], O, ...out]);
@@ -274,6 +276,7 @@ function convTranspose(
       },
     );
   }
+  warnWithoutCudnn(x);
   const window: Window = { op, stride, padding, dilation, groups };
   const batch = batched ? x : reshape(x, [1, ...x.shape]);
   const y = backwardData(batch, weight, bias ?? null, window, [batch.shape[0], O, ...out]);

@@ -192,16 +192,38 @@ describe.skipIf(!isEmulationBuilt)("cuDNN", () => {
     );
   });
 
-  it("says that it does not start", async () => {
-    const ending = await runWith(
-      "create=1001",
-      `try { await run([1, 1, 3, 3], [1, 1, 2, 2]); } catch (e) { tell([e.name, e.code, e.message]); }`,
-    );
-    const [name, code, message] = printed(ending) as string[];
-    expect([name, code]).toEqual(["DeviceError", "GT_DEVICE"]);
-    expect(message).toMatch(
-      /conv_forward: cuDNN at .*libcudnn\.so\.9 does not start on cuda:0: CUDNN_STATUS_NOT_INITIALIZED/,
-    );
+  /** The warnings that Node printed. */
+  const warnings = (ending: Ending) => ending.stderr.match(/^.*GT_NO_CUDNN.*$/gm) ?? [];
+
+  it("is replaced by a matrix product where it does not start, which is said once", async () => {
+    for (const status of [1001, 4004]) {
+      const four = [once, once, once, once].join("");
+      const ending = await runWith(`create=${status}`, `${four} await new Promise(setImmediate);`);
+      expect(printed(ending)).toBeLessThan(close);
+      expect(asked(ending, "plan")).toEqual([]);
+      expect(warnings(ending)).toEqual([
+        expect.stringMatching(
+          /\[GT_NO_CUDNN\] Warning: convolutions on a GPU are computed without cuDNN, which is slower and takes more memory: cuDNN at .*libcudnn\.so\.9 does not start on cuda:0: CUDNN_STATUS/,
+        ),
+      ]);
+    }
+  });
+
+  it("says once that it is too old, with the command that helps, but not where it is not wanted", async () => {
+    const ending = await runWith("version=91000", `${once} ${plain}`);
+    expect(printed(ending)).toBeLessThan(close);
+    expect(warnings(ending)).toEqual([
+      expect.stringMatching(
+        /more memory: cuDNN at .* gradtape needs 9\.10\.1; install a newer one with: pip install --upgrade nvidia-cudnn-cu13\. To have it so/,
+      ),
+    ]);
+    for (const code of [
+      `allowCudnn(false); ${once}`,
+      `conv2d(randn([1, 1, 3, 3]), randn([1, 1, 3, 3])); tell(0);`,
+    ])
+      expect(warnings(await runWith("version=91000", code))).toEqual([]);
+    expect(warnings(await runWith("version=91000", once, { GRADTAPE_CUDNN: "0" }))).toEqual([]);
+    expect(warnings(await runWith("", once))).toEqual([]);
   });
 
   it("is left alone when it is switched off", async () => {
