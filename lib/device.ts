@@ -58,8 +58,7 @@ export function describeCuda(): CudaDescription {
 
 /** How many GPUs can be used; 0 where there is none, or something is missing (`npx gradtape doctor` says what). */
 export function cudaDeviceCount(): number {
-  const { reason, gpus } = describeCuda();
-  return reason === undefined ? (gpus?.length ?? 0) : 0;
+  return native.countGpus().count;
 }
 
 /** Whether `"cuda"` can be used here. */

@@ -23,6 +23,8 @@ export interface Native {
   openDevice(device: number): void;
   /** Waits for everything enqueued on a device. */
   synchronize(device: number): Promise<void>;
+  /** GPUs that can be used; `reason` says what is missing, and is empty if nothing is. */
+  countGpus(): { count: number; reason: string };
   /** JSON: what the CUDA engine found on this machine, or why there is none. */
   describeCuda(): string;
   /** False if there is no CUDA engine, or it has no such setting. */

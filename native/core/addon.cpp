@@ -68,6 +68,10 @@ napi_value number(napi_env env, double value) {
   return result;
 }
 
+void set_property(napi_env env, napi_value object, const char* name, napi_value value) {
+  napi_set_named_property(env, object, name, value);
+}
+
 double as_number(napi_env env, napi_value value, const char* what) {
   double result;
   if (napi_get_value_double(env, value, &result) != napi_ok) {
@@ -662,6 +666,19 @@ napi_value open_device(napi_env env, napi_callback_info info) {
   });
 }
 
+// countGpus() → { count, reason }; the reason is empty where they can be used.
+napi_value count_gpus_entry(napi_env env, napi_callback_info info) {
+  return entry<0>(env, info, "countGpus", [&](Addon&, napi_value*) {
+    std::string reason;
+    const int count = count_gpus(reason);
+    napi_value result;
+    napi_create_object(env, &result);
+    set_property(env, result, "count", number(env, count));
+    set_property(env, result, "reason", text(env, reason));
+    return result;
+  });
+}
+
 // describeCuda(): what the CUDA library found on this machine, as JSON, or why it could not be loaded.
 napi_value describe_cuda_entry(napi_env env, napi_callback_info info) {
   return entry<0>(env, info, "describeCuda",
@@ -756,10 +773,6 @@ napi_value set_synchronous(napi_env env, napi_callback_info info) {
   });
 }
 
-void set_property(napi_env env, napi_value object, const char* name, napi_value value) {
-  napi_set_named_property(env, object, name, value);
-}
-
 // describe() → { isa, threads, oneDNN, kernels: [{ name, params, devices }] }
 napi_value describe(napi_env env, napi_callback_info info) {
   return entry<0>(env, info, "describe", [&](Addon&, napi_value*) {
@@ -842,6 +855,7 @@ napi_value init(napi_env env, napi_value exports) {
   add_function(env, exports, "transfer", transfer, addon);
   add_function(env, exports, "synchronize", synchronize_entry, addon);
   add_function(env, exports, "openDevice", open_device, addon);
+  add_function(env, exports, "countGpus", count_gpus_entry, addon);
   add_function(env, exports, "describeCuda", describe_cuda_entry, addon);
   add_function(env, exports, "setCuda", set_cuda_entry, addon);
   add_function(env, exports, "sequence", sequence, addon);

@@ -168,6 +168,18 @@ Device& device(int64_t index) {
   return *(gpus[index] = new CudaDevice(*loaded.api, static_cast<int>(index - 1)));
 }
 
+int count_gpus(std::string& reason) {
+  const Library& loaded = library();
+  if (!loaded.api) {
+    reason = loaded.reason;
+    return 0;
+  }
+  CudaError error;
+  const int count = loaded.api->device_count(&error);
+  if (error) reason = error.message;
+  return error ? 0 : count;
+}
+
 std::string describe_cuda() {
   const Library& loaded = library();
   if (!loaded.api) {

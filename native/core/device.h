@@ -48,6 +48,8 @@ class Device {
 constexpr int kMaxDevices = 17;
 Device& device(int64_t index);
 
+// GPUs that can be used; 0 with the reason. Loads the CUDA library, and none of the libraries that it uses.
+int count_gpus(std::string& reason);
 // As JSON: what the CUDA library found on this machine, or why it could not be loaded.
 std::string describe_cuda();
 // False if the CUDA library has no setting of that name, or cannot be loaded.

@@ -50,6 +50,26 @@ describe("a machine without a usable GPU", () => {
   }
 });
 
+describe("cudaDeviceCount and isCudaAvailable", () => {
+  const count = `
+    import { readFileSync } from "node:fs";
+    import { cudaDeviceCount, isCudaAvailable } from "gradtape";
+    const loaded = () => /libcudnn|libcublasLt/.test(readFileSync("/proc/self/maps", "utf8"));
+    console.log(JSON.stringify([cudaDeviceCount(), isCudaAvailable(), loaded()]));
+  `;
+
+  it("say that there is none", async () => {
+    const ending = await runModule(count, { env: { GRADTAPE_CUDA_LIBRARY: "/nowhere/libgradtape_cuda.so" } });
+    expect(printed(ending)).toEqual([0, false, false]);
+  });
+
+  it.skipIf(!isEmulationBuilt)("load none of NVIDIA's libraries", async () => {
+    expect(printed(await runEmulated(count, "gpus=2"))).toEqual([2, true, false]);
+    expect(printed(await runEmulated(count, "gpus=0"))).toEqual([0, false, false]);
+    expect(printed(await runEmulated(count, "driver=none"))).toEqual([0, false, false]);
+  });
+});
+
 describe.skipIf(!isEmulationBuilt)("an emulated GPU", () => {
   it("takes tensors of every dtype and layout, and gives them back", async () => {
     const ending = await runEmulated(`

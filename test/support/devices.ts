@@ -2,8 +2,8 @@
 // GRADTAPE_TEST_DEVICES names must be there.
 
 import { describe, it } from "vitest";
-import { describeCuda } from "../../lib/device.js";
 import type { Device } from "../../lib/index.js";
+import { native } from "../../lib/native.js";
 
 export interface TestDevice {
   name: string;
@@ -13,10 +13,10 @@ export interface TestDevice {
 
 export function testDevices(): TestDevice[] {
   const required = process.env.GRADTAPE_TEST_DEVICES?.split(",");
-  const { reason } = describeCuda();
+  const { count, reason } = native.countGpus();
   const devices: TestDevice[] = [
     { name: "cpu", device: "cpu" },
-    reason === undefined
+    count > 0
       ? { name: "cuda", device: "cuda:0" }
       : { name: "cuda", device: null, reason: reason.replace(/ \(.*\)$/, "") },
   ];
