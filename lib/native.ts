@@ -5,7 +5,7 @@ import { nativeError } from "./errors.js";
 import type { Kernels } from "./kernels.generated.js";
 import { loadFailure } from "./load-failure.js";
 
-/** What `native/core/addon.cpp` exports. Ids are numbers; 0 stands for no tensor. */
+/** What `native/addon/` exports. Ids are numbers; 0 stands for no tensor. */
 export interface Native {
   /** [0, 8) shape and [8, 16) strides of the next create or view; results of memoryStats. */
   mailbox: Float64Array;

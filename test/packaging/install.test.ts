@@ -49,7 +49,7 @@ describe.skipIf(!supported)("the package (made on linux-x64 only)", () => {
       expect.arrayContaining([
         "dist/index.js",
         "dist/index.d.ts",
-        "native/core/addon.cpp",
+        "native/addon/addon.cpp",
         "prebuilds/linux-x64/gradtape.glibc.node",
         "prebuilds/linux-x64/THIRD_PARTY_NOTICES.txt",
       ]),

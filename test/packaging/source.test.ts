@@ -42,7 +42,7 @@ describe("compiling from source", () => {
     });
     const commands = JSON.parse(readFileSync(join(folder, "build/cmake/compile_commands.json"), "utf8"));
     const compiled = commands.map(({ file }: { file: string }) => file);
-    expect(compiled).toContain(join(folder, "native/core/addon.cpp"));
+    expect(compiled).toContain(join(folder, "native/addon/addon.cpp"));
     expect(compiled.every((file: string) => existsSync(file))).toBe(true);
   });
 
