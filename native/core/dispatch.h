@@ -32,27 +32,12 @@ inline void dispatch_all(Dtype dtype, const Body& body) {
 // With the 16-bit floats too, for kernels that convert or only move elements.
 template <class Body>
 inline void dispatch_stored(Dtype dtype, const Body& body) {
-  switch (dtype) {
-    case Dtype::f32:
-      return body(static_cast<float*>(nullptr));
-    case Dtype::f64:
-      return body(static_cast<double*>(nullptr));
-    case Dtype::i32:
-      return body(static_cast<int32_t*>(nullptr));
-    case Dtype::i64:
-      return body(static_cast<int64_t*>(nullptr));
-    case Dtype::u8:
-      return body(static_cast<uint8_t*>(nullptr));
-    case Dtype::boolean:
-      return body(static_cast<bool*>(nullptr));
-    case Dtype::f16:
-      return body(static_cast<Float16*>(nullptr));
-    case Dtype::bf16:
-      return body(static_cast<BFloat16*>(nullptr));
-  }
+  if (dtype == Dtype::f16) return body(static_cast<Float16*>(nullptr));
+  if (dtype == Dtype::bf16) return body(static_cast<BFloat16*>(nullptr));
+  dispatch_all(dtype, body);
 }
 
-// The same without bool.
+// All that are computed with, but for bool.
 template <class Body>
 inline void dispatch_numeric(const char* op, const Tensor& t, const Body& body) {
   switch (t.dtype) {

@@ -108,8 +108,12 @@ struct KernelTraits<Function> {
   }
 };
 
+// The device that kernels are compiled for, and the namespace of its engine.
 #ifndef GT_DEVICE
 #define GT_DEVICE ::gt::DeviceType::cpu
+#endif
+#ifndef GT_ENGINE
+#define GT_ENGINE cpu
 #endif
 #ifndef GT_ISA
 #define GT_ISA 0

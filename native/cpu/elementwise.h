@@ -155,50 +155,47 @@ template <int N>
   });
 }
 
-// y = F<T>(x), with T the dtype of x and y; `params` go into the functor.
-template <template <class> class F, class T, class... Params>
-inline void unary_as(const char* name, const Tensor& x, const Tensor& y, Params... params) {
-  check_dtype(name, "y", y, x.dtype);
-  const F<T> f{static_cast<T>(params)...};
-  run_loop<2>(name, loop<F<T>, T, T>, &f, {&y, &x});
+// y = f(x…) with broadcasting; Y and X are the types of the elements.
+template <class Y, class... X, class F, class... Operands>
+inline void map(const char* name, const F& f, const Tensor& y, const Operands&... x) {
+  static_assert(sizeof...(X) == sizeof...(Operands));
+  run_loop<1 + sizeof...(X)>(name, loop<F, Y, X...>, &f, {&y, &x...});
 }
 
-template <template <class> class F, class... Params>
-inline void unary_float(const char* name, const Tensor& x, const Tensor& y, Params... params) {
-  dispatch_float(name, x, [&]<class T>(T*) { unary_as<F, T>(name, x, y, params...); });
+// y = f(x, value), or f(value, x) if reversed; T is the type of x.
+template <class Y, class T, class F>
+inline void map_scalar(const char* name, const F& f, const Tensor& y, const Tensor& x, double value,
+                       bool reversed) {
+  const Scalar scalar(value, x.dtype);
+  const Tensor& number = scalar;
+  map<Y, T, T>(name, f, y, reversed ? number : x, reversed ? x : number);
 }
 
-template <template <class> class F, class... Params>
-inline void unary_numeric(const char* name, const Tensor& x, const Tensor& y, Params... params) {
-  dispatch_numeric(name, x, [&]<class T>(T*) { unary_as<F, T>(name, x, y, params...); });
-}
-
-template <template <class> class F, class T, class... Params>
-inline void binary_as(const char* name, const Tensor& a, const Tensor& b, const Tensor& y, Params... params) {
-  check_dtype(name, "a", a, y.dtype);
-  check_dtype(name, "b", b, y.dtype);
-  const F<T> f{static_cast<T>(params)...};
-  run_loop<3>(name, loop<F<T>, T, T, T>, &f, {&y, &a, &b});
-}
-
-template <template <class> class F, class... Params>
-inline void binary_float(const char* name, const Tensor& a, const Tensor& b, const Tensor& y,
-                         Params... params) {
-  dispatch_float(name, y, [&]<class T>(T*) { binary_as<F, T>(name, a, b, y, params...); });
-}
-
-template <template <class> class F, class... Params>
-inline void binary_numeric(const char* name, const Tensor& a, const Tensor& b, const Tensor& y,
-                           Params... params) {
-  dispatch_numeric(name, y, [&]<class T>(T*) { binary_as<F, T>(name, a, b, y, params...); });
-}
-
-template <template <class> class F, class... Params>
-inline void binary_all(const char* name, const Tensor& a, const Tensor& b, const Tensor& y,
-                       Params... params) {
-  dispatch_all(y.dtype, [&]<class T>(T*) { binary_as<F, T>(name, a, b, y, params...); });
+// w = f(x, a, b), where a and b broadcast to x: run_loop would fill a block with each of their elements,
+// which takes several times as long where rows are short.
+template <class T, class F>
+inline void map_shares(const char* op, const F& f, const Tensor& w, const Tensor& x, const Tensor& a,
+                       const Tensor& b) {
+  const Tensor* const operands[] = {&w, &x, &a, &b};
+  T* const wp = w.data<T>();
+  const T *const xp = x.data<T>(), *const ap = a.data<T>(), *const bp = b.data<T>();
+  for_each_row(make_iterator(op, operands), [&](int64_t n, const int64_t* offsets, const int64_t* strides) {
+    T* to = wp + offsets[0];
+    const T *px = xp + offsets[1], *pa = ap + offsets[2], *pb = bp + offsets[3];
+    const int64_t s0 = strides[0], s1 = strides[1], s2 = strides[2], s3 = strides[3];
+    if (s0 == 1 && s1 == 1 && s2 == 0 && s3 == 0) {
+      const T va = *pa, vb = *pb;
+      for (int64_t i = 0; i < n; i++) to[i] = f(px[i], va, vb);
+    } else if (s0 == 1 && s1 == 1 && s2 == 1 && s3 == 1) {
+      for (int64_t i = 0; i < n; i++) to[i] = f(px[i], pa[i], pb[i]);
+    } else {
+      for (int64_t i = 0; i < n; i++) to[i * s0] = f(px[i * s1], pa[i * s2], pb[i * s3]);
+    }
+  });
 }
 
 }  // namespace
 
 }  // namespace gt::cpu
+
+#include "shared/map.h"

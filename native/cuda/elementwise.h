@@ -106,48 +106,6 @@ inline void map(const char* op, const F& f, const Tensor& y, const Operands&... 
   }
 }
 
-// y = F<T>(x…), with T the dtype of every operand; `params` go into the functor.
-template <template <class> class F, class T, class... Params>
-inline void unary_as(const char* name, const Tensor& x, const Tensor& y, Params... params) {
-  check_dtype(name, "y", y, x.dtype);
-  map<T, T>(name, F<T>{static_cast<T>(params)...}, y, x);
-}
-
-template <template <class> class F, class... Params>
-inline void unary_float(const char* name, const Tensor& x, const Tensor& y, Params... params) {
-  dispatch_float(name, x, [&]<class T>(T*) { unary_as<F, T>(name, x, y, params...); });
-}
-
-template <template <class> class F, class... Params>
-inline void unary_numeric(const char* name, const Tensor& x, const Tensor& y, Params... params) {
-  dispatch_numeric(name, x, [&]<class T>(T*) { unary_as<F, T>(name, x, y, params...); });
-}
-
-template <template <class> class F, class T, class... Params>
-inline void binary_as(const char* name, const Tensor& a, const Tensor& b, const Tensor& y, Params... params) {
-  check_dtype(name, "a", a, y.dtype);
-  check_dtype(name, "b", b, y.dtype);
-  map<T, T, T>(name, F<T>{static_cast<T>(params)...}, y, a, b);
-}
-
-template <template <class> class F, class... Params>
-inline void binary_float(const char* name, const Tensor& a, const Tensor& b, const Tensor& y,
-                         Params... params) {
-  dispatch_float(name, y, [&]<class T>(T*) { binary_as<F, T>(name, a, b, y, params...); });
-}
-
-template <template <class> class F, class... Params>
-inline void binary_numeric(const char* name, const Tensor& a, const Tensor& b, const Tensor& y,
-                           Params... params) {
-  dispatch_numeric(name, y, [&]<class T>(T*) { binary_as<F, T>(name, a, b, y, params...); });
-}
-
-template <template <class> class F, class... Params>
-inline void binary_all(const char* name, const Tensor& a, const Tensor& b, const Tensor& y,
-                       Params... params) {
-  dispatch_all(y.dtype, [&]<class T>(T*) { binary_as<F, T>(name, a, b, y, params...); });
-}
-
 // f with a number in the place of its second operand, or of its first if reversed.
 template <class F, class T>
 struct WithScalar {
@@ -157,30 +115,22 @@ struct WithScalar {
   GT_DEV auto operator()(T x) const { return reversed ? f(value, x) : f(x, value); }
 };
 
-template <template <class> class F, class T>
-inline void scalar_as(const char* name, const Tensor& x, double value, bool reversed, const Tensor& y) {
-  check_dtype(name, "x", x, y.dtype);
-  map<T, T>(name, WithScalar<F<T>, T>{F<T>(), convert<T>(value), reversed}, y, x);
+// y = f(x, value), or f(value, x) if reversed; T is the type of x.
+template <class Y, class T, class F>
+inline void map_scalar(const char* op, const F& f, const Tensor& y, const Tensor& x, double value,
+                       bool reversed) {
+  map<Y, T>(op, WithScalar<F, T>{f, convert<T>(value), reversed}, y, x);
 }
 
-template <template <class> class F>
-inline void binary_float_scalar(const char* name, const Tensor& x, double value, bool reversed,
-                                const Tensor& y) {
-  dispatch_float(name, y, [&]<class T>(T*) { scalar_as<F, T>(name, x, value, reversed, y); });
-}
-
-template <template <class> class F>
-inline void binary_numeric_scalar(const char* name, const Tensor& x, double value, bool reversed,
-                                  const Tensor& y) {
-  dispatch_numeric(name, y, [&]<class T>(T*) { scalar_as<F, T>(name, x, value, reversed, y); });
-}
-
-template <template <class> class F>
-inline void binary_all_scalar(const char* name, const Tensor& x, double value, bool reversed,
-                              const Tensor& y) {
-  dispatch_all(y.dtype, [&]<class T>(T*) { scalar_as<F, T>(name, x, value, reversed, y); });
+// w = f(x, a, b), where a and b broadcast to x: on the CPU there is a loop of its own for that.
+template <class T, class F>
+inline void map_shares(const char* op, const F& f, const Tensor& w, const Tensor& x, const Tensor& a,
+                       const Tensor& b) {
+  map<T, T, T, T>(op, f, w, x, a, b);
 }
 
 }  // namespace
 
 }  // namespace gt::cuda
+
+#include "shared/map.h"

@@ -192,7 +192,7 @@ struct ProductShare {
 // exp(x - y), the derivative of logSumExp. Where y is infinite it is not subtracted.
 template <class T>
 struct ExpShare {
-  GT_INLINE T operator()(T x, T y) const { return math::exp(x - finite_centre(y)); }
+  GT_INLINE T operator()(T x, T y, T) const { return math::exp(x - finite_centre(y)); }
 };
 
 }  // namespace
