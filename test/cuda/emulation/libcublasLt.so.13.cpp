@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "cuda/cublaslt_api.h"
+#include "wanted.h"
 
 using namespace gt::cuda::lt;
 
@@ -47,16 +48,7 @@ struct PreferenceData {
 
 namespace {
 
-std::string wanted(const char* key) {
-  const char* text = std::getenv("GRADTAPE_EMULATED_CUBLASLT");
-  if (!text) return "";
-  const std::string all = std::string(",") + text + ",";
-  const std::string head = std::string(",") + key;
-  const size_t at = all.find(head + "=");
-  if (at == std::string::npos) return all.find(head + ",") == std::string::npos ? "" : "yes";
-  const size_t begin = at + head.size() + 1;
-  return all.substr(begin, all.find(',', begin) - begin);
-}
+std::string wanted(const char* key) { return wanted_of("GRADTAPE_EMULATED_CUBLASLT", key); }
 
 // A mistake of the caller. The real library often answers that it does not support what it was asked, which
 // would pass here as one more case for the plain kernel; so this is another error.

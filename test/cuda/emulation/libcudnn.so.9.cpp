@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "cuda/cudnn_api.h"
+#include "wanted.h"
 
 namespace gt::cuda::cudnn {
 
@@ -37,16 +38,7 @@ using namespace gt::cuda::cudnn;
 
 namespace {
 
-std::string wanted(const char* key) {
-  const char* text = std::getenv("GRADTAPE_EMULATED_CUDNN");
-  if (!text) return "";
-  const std::string all = std::string(",") + text + ",";
-  const std::string head = std::string(",") + key + "=";
-  const size_t at = all.find(head);
-  if (at == std::string::npos) return "";
-  const size_t begin = at + head.size();
-  return all.substr(begin, all.find(',', begin) - begin);
-}
+std::string wanted(const char* key) { return wanted_of("GRADTAPE_EMULATED_CUDNN", key); }
 
 Status wanted_status(const char* key) { return std::atoi(wanted(key).c_str()); }
 Status wanted_status(const char* key, int64_t engine) {

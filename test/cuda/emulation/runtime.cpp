@@ -13,18 +13,11 @@
 #include <mutex>
 #include <string>
 
+#include "wanted.h"
+
 namespace {
 
-std::string wanted(const char* key) {
-  const char* text = std::getenv("GRADTAPE_EMULATED");
-  if (!text) return "";
-  const std::string all = std::string(",") + text + ",";
-  const std::string head = std::string(",") + key + "=";
-  const size_t at = all.find(head);
-  if (at == std::string::npos) return "";
-  const size_t begin = at + head.size();
-  return all.substr(begin, all.find(',', begin) - begin);
-}
+std::string wanted(const char* key) { return wanted_of("GRADTAPE_EMULATED", key); }
 
 thread_local cudaError_t last = cudaSuccess;
 std::atomic<bool> lost{false};

@@ -4,11 +4,11 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <memory>
 #include <vector>
 
 #include "cuda/runtime.h"
+#include "wanted.h"
 
 namespace gt::cuda {
 namespace {
@@ -16,9 +16,8 @@ namespace {
 constexpr size_t kStack = 256 << 10;
 
 int wanted_threads() {
-  const char* text = std::getenv("GRADTAPE_EMULATED");
-  const char* at = text ? std::strstr(text, "threads=") : nullptr;
-  return at ? std::atoi(at + 8) : 1;
+  const std::string threads = wanted_of("GRADTAPE_EMULATED", "threads");
+  return threads.empty() ? 1 : std::atoi(threads.c_str());
 }
 
 struct Fiber {
