@@ -55,16 +55,16 @@ void append_text(std::string& json, const char* key, const std::string& value) {
   json += '"';
 }
 
-std::string version_text(int version) {
+std::string cuda_version_text(int version) {
   return version == 0 ? "" : std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
 }
 
 std::string description() {
   std::string json = "{";
-  append_text(json, "driver", version_text(driver_version()));
+  append_text(json, "driver", cuda_version_text(driver_version()));
   int runtime = 0;
   cudaRuntimeGetVersion(&runtime);
-  append_text(json, "runtime", version_text(runtime));
+  append_text(json, "runtime", cuda_version_text(runtime));
   CudaError error;
   const int count = guard(&error, 0, [] { return gpu_count(); });
   if (error) append_text(json, "reason", error.message);

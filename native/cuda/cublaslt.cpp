@@ -27,11 +27,6 @@ struct Library {
   std::string reason;  // why it cannot be used
 };
 
-std::string version_text(size_t version) {
-  return std::to_string(version / 10000) + "." + std::to_string(version / 100 % 100) + "." +
-         std::to_string(version % 100);
-}
-
 void load(Library& library) {
   Found found = find_library({"cuBLASLt", "libcublasLt.so.13", "cublas", "nvidia-cublas"});
   if (!found.handle) {
@@ -43,10 +38,8 @@ void load(Library& library) {
     found = older;
   }
   library.path = found.path;
-  const char* missing = nullptr;
-#define GT_LOAD(member, symbol)                                                            \
-  library.api.member = reinterpret_cast<decltype(Api::member)>(symbol_of(found, #symbol)); \
-  if (!library.api.member && !missing) missing = #symbol;
+  Loader load{found};
+#define GT_LOAD(member, symbol) load(library.api.member, #symbol);
   GT_CUBLASLT_FUNCTIONS(GT_LOAD)
 #undef GT_LOAD
   if (library.api.get_version) library.version = version_text(library.api.get_version());
@@ -54,8 +47,8 @@ void load(Library& library) {
   if (library.api.get_version && library.api.get_version() < kOldest) {
     library.reason = "cuBLASLt " + library.version + " is too old (" + found.path + "), gradtape needs " +
                      version_text(kOldest) + advice;
-  } else if (missing) {
-    library.reason = found.path + " has no function " + missing + advice;
+  } else if (load.missing) {
+    library.reason = found.path + " has no function " + load.missing + advice;
   }
 }
 

@@ -12,14 +12,9 @@ namespace {
 struct Library {
   Found found;
   Functions functions = {};
-  int version = 0;
+  size_t version = 0;
   std::string reason;  // empty if it can be used
 };
-
-std::string version_text(int version) {
-  return std::to_string(version / 10000) + "." + std::to_string(version / 100 % 100) + "." +
-         std::to_string(version % 100);
-}
 
 void load(Library& library) {
   library.found = find_library({"cuDNN", "libcudnn.so.9", "cudnn", "nvidia-cudnn-cu13"});
@@ -32,24 +27,21 @@ void load(Library& library) {
     library.reason = it + " has no function cudnnGetVersion: it is not cuDNN";
     return;
   }
-  library.version = static_cast<int>(get_version());
+  library.version = get_version();
   const std::string advice = "; install a newer one with: pip install --upgrade nvidia-cudnn-cu13";
   if (library.version < kOldest) {
     library.reason = it + " is of version " + version_text(library.version) + " and gradtape needs " +
                      version_text(kOldest) + advice;
     return;
   }
-  const auto get = [&](const char* name) {
-    void* const function = symbol_of(library.found, name);
-    if (!function && library.reason.empty())
-      library.reason = it + " (" + version_text(library.version) + ") has no function " + name + advice;
-    return function;
-  };
-#define GT_CUDNN_LOAD(result, name, parameters) \
-  library.functions.name = reinterpret_cast<decltype(Functions::name)>(get("cudnn" #name));
+  Loader load{library.found};
+#define GT_CUDNN_LOAD(result, name, parameters) load(library.functions.name, "cudnn" #name);
   GT_CUDNN_FUNCTIONS(GT_CUDNN_LOAD)
 #undef GT_CUDNN_LOAD
-  if (!library.reason.empty()) return;
+  if (load.missing) {
+    library.reason = it + " (" + version_text(library.version) + ") has no function " + load.missing + advice;
+    return;
+  }
   // It opens the cuBLASLt of its CUDA by name, and ends the process if there is none. What is loaded already
   // is found by name.
   const std::string file = "libcublasLt.so." + std::to_string(library.functions.GetCudartVersion() / 1000);
@@ -172,7 +164,7 @@ void raise(const char* op, const char* call, Status status) {
 LibraryReport report_cudnn() {
   const cudnn::Library& library = cudnn::library();
   return {"cuDNN", library.found.handle ? library.found.path : "",
-          library.version > 0 ? cudnn::version_text(library.version) : "", cudnn::missing()};
+          library.version > 0 ? version_text(library.version) : "", cudnn::missing()};
 }
 
 }  // namespace gt::cuda

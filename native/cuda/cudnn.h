@@ -8,7 +8,7 @@
 namespace gt::cuda::cudnn {
 
 // 9.10.1: from then on the rules of compatibility within version 9 hold, and several GPUs get right results.
-constexpr int kOldest = 91001;
+constexpr size_t kOldest = 91001;
 
 // The functions, or null where cuDNN cannot be used.
 const Functions* find();

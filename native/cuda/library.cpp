@@ -124,6 +124,11 @@ Found find_library(const LibraryName& name) {
   return found;
 }
 
+std::string version_text(size_t version) {
+  return std::to_string(version / 10000) + "." + std::to_string(version / 100 % 100) + "." +
+         std::to_string(version % 100);
+}
+
 void* symbol_of(const Found& library, const char* name) {
   return library.handle ? dlsym(library.handle, name) : nullptr;
 }

@@ -30,6 +30,20 @@ Found find_library(const LibraryName& name);
 // A symbol, or null.
 void* symbol_of(const Found& library, const char* name);
 
+// Fills a table of pointers to functions, and remembers the first that the library does not have.
+struct Loader {
+  const Found& library;
+  const char* missing = nullptr;
+  template <class Function>
+  void operator()(Function*& function, const char* name) {
+    function = reinterpret_cast<Function*>(symbol_of(library, name));
+    if (!function && !missing) missing = name;
+  }
+};
+
+// "9.10.1" of 91001, as cuDNN and cuBLAS count.
+std::string version_text(size_t version);
+
 // What the description of this machine says of a library.
 struct LibraryReport {
   std::string title, path, version, reason;
