@@ -8,10 +8,12 @@ import {
   counter,
   follow,
   Optimizer,
+  type Parameters as OptimizerParameters,
   ParameterGroup,
   type ParameterState,
-  type Parameters,
+  pad,
   stateLike,
+  type Update,
 } from "./optimizer.js";
 
 /** Options of {@link Adam} and {@link AdamW}. */
@@ -115,7 +117,7 @@ export class Adam extends Optimizer<AdamGroup, AdamOptions> {
    * @param params The tensors to train, or groups of them: `[{ params, lr }, …]`.
    * @throws {@link ArgumentError} for an option that is unknown or out of range.
    */
-  constructor(params: Parameters<AdamOptions>, options?: AdamOptions) {
+  constructor(params: OptimizerParameters<AdamOptions>, options?: AdamOptions) {
     super(new.target.factory, params, options);
   }
 
@@ -147,25 +149,17 @@ export class Adam extends Optimizer<AdamGroup, AdamOptions> {
     return { step: counter(p), exp_avg: stateLike(p), exp_avg_sq: stateLike(p) };
   }
 
-  protected override update(
-    group: AdamGroup,
-    p: Tensor,
-    g: Tensor,
-    { step, exp_avg: m, exp_avg_sq: v }: ParameterState,
-    foundInf: Tensor | null,
-  ): void {
-    follow(p, step, m, v);
-    kernels.adam_step(
-      p.id,
-      g.id,
-      m.id,
-      v.id,
-      step.id,
-      group.settingsFor(p).id,
-      foundInf?.id ?? 0,
-      this.decoupled,
-      group.maximize,
-    );
+  protected override update(group: AdamGroup, batch: readonly Update[], foundInf: Tensor | null): void {
+    const args: unknown[] = [];
+    for (const { p, g, state } of batch) {
+      const { step, exp_avg: m, exp_avg_sq: v } = state;
+      follow(p, step, m, v);
+      args.push(p.id, g.id, m.id, v.id, step.id);
+    }
+    const { settings, none } = group.constantsFor(batch[0].p);
+    pad(args, 5, none);
+    args.push(settings.id, foundInf?.id ?? 0, this.decoupled, group.maximize);
+    kernels.adam_step(...(args as Parameters<typeof kernels.adam_step>));
   }
 }
 
@@ -182,11 +176,11 @@ export class AdamW extends Adam {
  * Makes an {@link Adam}.
  * @example const optimizer = optim.adam(model.parameters(), { lr: 1e-3 });
  */
-export function adam(params: Parameters<AdamOptions>, options?: AdamOptions): Adam {
+export function adam(params: OptimizerParameters<AdamOptions>, options?: AdamOptions): Adam {
   return new Adam(params, options);
 }
 
 /** Makes an {@link AdamW}. */
-export function adamW(params: Parameters<AdamOptions>, options?: AdamOptions): AdamW {
+export function adamW(params: OptimizerParameters<AdamOptions>, options?: AdamOptions): AdamW {
   return new AdamW(params, options);
 }

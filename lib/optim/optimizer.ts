@@ -27,11 +27,26 @@ export interface OptimizerState {
   tensors: Map<string, Tensor>;
 }
 
+interface Constants {
+  settings: Tensor;
+  none: Tensor;
+}
+
+/** A parameter to update, and what belongs to it. */
+export interface Update {
+  p: Tensor;
+  g: Tensor;
+  state: ParameterState;
+}
+
+/** How many parameters one kernel updates. */
+const batchSize = 4;
+
 /** Parameters that share settings. */
 export abstract class ParameterGroup {
   readonly params: readonly Tensor[];
   /** What the kernels read, on every device that has parameters. */
-  private readonly settings = new Map<Device, Tensor>();
+  private readonly constants = new Map<Device, Constants>();
   /** @internal One per parameter; null before its first update. */
   readonly states: (ParameterState | null)[];
   private readonly values: Float64Array;
@@ -48,24 +63,28 @@ export abstract class ParameterGroup {
 
   protected set(at: number, value: number): void {
     this.values[at] = value;
-    for (const t of this.settings.values()) native.write(t.id, this.values);
+    for (const { settings } of this.constants.values()) native.write(settings.id, this.values);
   }
 
-  /** @internal The settings where `p` is. */
-  settingsFor(p: Tensor): Tensor {
-    let t = this.settings.get(p.device);
-    if (t === undefined) {
-      t = keep(allocate([this.values.length], "float64", p.device));
-      native.write(t.id, this.values);
-      this.settings.set(p.device, t);
+  /** @internal The settings, and an empty tensor for parameters that are not there, where `p` is. */
+  constantsFor(p: Tensor): Constants {
+    let found = this.constants.get(p.device);
+    if (found === undefined) {
+      const settings = keep(allocate([this.values.length], "float64", p.device));
+      native.write(settings.id, this.values);
+      found = { settings, none: keep(allocate([0], p.dtype, p.device)) };
+      this.constants.set(p.device, found);
     }
-    return t;
+    return found;
   }
 
   /** @internal */
   dispose(): void {
-    for (const t of this.settings.values()) t.dispose();
-    this.settings.clear();
+    for (const { settings, none } of this.constants.values()) {
+      settings.dispose();
+      none.dispose();
+    }
+    this.constants.clear();
     for (const state of this.states) for (const t of Object.values(state ?? {})) t.dispose();
   }
 
@@ -99,14 +118,11 @@ export abstract class Optimizer<G extends ParameterGroup & { lr: number }, Optio
   protected abstract makeGroup(params: readonly Tensor[], options: Options): G;
   /** The state of a parameter before its first update. */
   protected abstract makeState(group: G, p: Tensor): ParameterState;
-  /** Enqueues the update of one parameter, which the kernel leaves out where `foundInf` is there and not 0. */
-  protected abstract update(
-    group: G,
-    p: Tensor,
-    g: Tensor,
-    state: ParameterState,
-    foundInf: Tensor | null,
-  ): void;
+  /**
+   * Enqueues the update of up to four parameters of one dtype and device, which the kernel leaves out where `foundInf` is there
+   * and not 0.
+   */
+  protected abstract update(group: G, batch: readonly Update[], foundInf: Tensor | null): void;
 
   /** Adds parameters with settings of their own; settings that are left out are those of the optimizer. */
   addGroup(group: { params: Iterable<Tensor> } & Options): void {
@@ -160,6 +176,7 @@ export abstract class Optimizer<G extends ParameterGroup & { lr: number }, Optio
   stepUnless(foundInf: Tensor | null): void {
     for (const group of this.groups) {
       const { params, states } = group;
+      let batch: Update[] = [];
       for (let i = 0; i < params.length; i++) {
         const p = params[i];
         const g = p.grad;
@@ -170,11 +187,17 @@ export abstract class Optimizer<G extends ParameterGroup & { lr: number }, Optio
             { op: "step" },
           );
         }
-        let state = states[i];
-        if (state === null) state = states[i] = this.makeState(group, p);
-        this.update(group, p, g, state, foundInf);
+        if (batch.length > 0) {
+          const { dtype, device } = batch[0].p;
+          if (batch.length === batchSize || p.dtype !== dtype || p.device !== device) {
+            this.update(group, batch, foundInf);
+            batch = [];
+          }
+        }
+        batch.push({ p, g, state: (states[i] ??= this.makeState(group, p)) });
         p.storage.version++;
       }
+      if (batch.length > 0) this.update(group, batch, foundInf);
     }
   }
 
@@ -299,6 +322,9 @@ export function counter(p: Tensor): Tensor {
 
 /** Moves the state of a parameter after it, whose module went to another device or changed its dtype. */
 export function follow(p: Tensor, counter: Tensor, ...states: Tensor[]): void {
+  // The momenta moved with the counter or not at all.
+  const last = states[states.length - 1];
+  if (counter.device === p.device && last.dtype === p.dtype) return;
   noGrad(() => {
     if (counter.device !== p.device) adoptMemory(counter, to(counter, p.device));
     for (const state of states) {
@@ -306,4 +332,9 @@ export function follow(p: Tensor, counter: Tensor, ...states: Tensor[]): void {
       if (state.dtype !== p.dtype) adoptMemory(state, to(state, p.dtype));
     }
   });
+}
+
+/** Adds the empty tensor to the arguments of a kernel for every parameter that a batch lacks. */
+export function pad(args: unknown[], perParameter: number, none: Tensor): void {
+  while (args.length < batchSize * perParameter) args.push(none.id);
 }

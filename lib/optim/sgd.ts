@@ -7,10 +7,12 @@ import {
   counter,
   follow,
   Optimizer,
+  type Parameters as OptimizerParameters,
   ParameterGroup,
   type ParameterState,
-  type Parameters,
+  pad,
   stateLike,
+  type Update,
 } from "./optimizer.js";
 
 /** Options of {@link SGD}. */
@@ -110,7 +112,7 @@ export class SGD extends Optimizer<SGDGroup, SGDOptions> {
    * @param params The tensors to train, or groups of them: `[{ params, lr }, …]`.
    * @throws {@link ArgumentError} for an option that is unknown or out of range.
    */
-  constructor(params: Parameters<SGDOptions>, options?: SGDOptions) {
+  constructor(params: OptimizerParameters<SGDOptions>, options?: SGDOptions) {
     super("sgd", params, options);
   }
 
@@ -133,30 +135,26 @@ export class SGD extends Optimizer<SGDGroup, SGDOptions> {
     return group.momentum === 0 ? {} : { step: counter(p), momentum_buffer: stateLike(p) };
   }
 
-  protected override update(
-    group: SGDGroup,
-    p: Tensor,
-    g: Tensor,
-    state: ParameterState,
-    foundInf: Tensor | null,
-  ): void {
+  protected override update(group: SGDGroup, batch: readonly Update[], foundInf: Tensor | null): void {
+    const { settings, none } = group.constantsFor(batch[0].p);
+    const found = foundInf?.id ?? 0;
+    const args: unknown[] = [];
     if (group.momentum === 0) {
-      kernels.sgd_step(p.id, g.id, group.settingsFor(p).id, foundInf?.id ?? 0, group.maximize);
+      for (const { p, g } of batch) args.push(p.id, g.id);
+      pad(args, 2, none);
+      args.push(settings.id, found, group.maximize);
+      kernels.sgd_step(...(args as Parameters<typeof kernels.sgd_step>));
       return;
     }
-    state.step ??= counter(p);
-    const m = (state.momentum_buffer ??= stateLike(p));
-    follow(p, state.step, m);
-    kernels.sgd_momentum_step(
-      p.id,
-      g.id,
-      m.id,
-      state.step.id,
-      group.settingsFor(p).id,
-      foundInf?.id ?? 0,
-      group.nesterov,
-      group.maximize,
-    );
+    for (const { p, g, state } of batch) {
+      state.step ??= counter(p);
+      const m = (state.momentum_buffer ??= stateLike(p));
+      follow(p, state.step, m);
+      args.push(p.id, g.id, m.id, state.step.id);
+    }
+    pad(args, 4, none);
+    args.push(settings.id, found, group.nesterov, group.maximize);
+    kernels.sgd_momentum_step(...(args as Parameters<typeof kernels.sgd_momentum_step>));
   }
 }
 
@@ -164,6 +162,6 @@ export class SGD extends Optimizer<SGDGroup, SGDOptions> {
  * Makes an {@link SGD}.
  * @example const optimizer = optim.sgd(model.parameters(), { lr: 0.1, momentum: 0.9 });
  */
-export function sgd(params: Parameters<SGDOptions>, options?: SGDOptions): SGD {
+export function sgd(params: OptimizerParameters<SGDOptions>, options?: SGDOptions): SGD {
   return new SGD(params, options);
 }

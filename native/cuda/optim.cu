@@ -1,5 +1,6 @@
 // Optimizer updates and gradient clipping; see cpu/optim.cpp. Settings and step counters lie on the device.
-// Nothing is changed once an earlier kernel failed, or where a loss scaler says so.
+// Nothing is changed once an earlier kernel failed, or where a loss scaler says so. Four parameters are two
+// launches.
 #include <cmath>
 
 #include "core/optim.h"
@@ -17,22 +18,56 @@ struct Gate {
   GT_DEV bool closed() const { return failed(fault) || (found_inf && *found_inf != 0); }
 };
 
-Gate gate() { return {context().fault, nullptr}; }
-
 Gate gate(const char* op, const OptIn& found_inf) { return {context().fault, read_found_inf(op, found_inf)}; }
 
-// ---- f(operands…) on the elements at one place of tensors of one shape ----
+// ---- f(k, operands…) on the elements at one place of the tensors of part k ----
 
+constexpr int kParts = 4;
+
+// Parts that lie dense in memory, one behind the other.
+template <class F, class T, int N>
+struct UpdateDense {
+  F f;
+  Gate gate;
+  int64_t ends[kParts];
+  T* operands[kParts][N];
+
+  template <size_t... K>
+  GT_DEV void apply(int part, T* const (&at)[N], int64_t i, std::index_sequence<K...>) const {
+    f(part, at[K][i]...);
+  }
+  GT_DEV void operator()(int64_t i) const {
+    if (gate.closed()) return;
+    // Selected one by one: indexed with a variable, they would be copied to memory first.
+    int part = 0;
+    int64_t begin = 0;
+    T* at[N];
+#pragma unroll
+    for (int n = 0; n < N; n++) at[n] = operands[0][n];
+#pragma unroll
+    for (int k = 1; k < kParts; k++) {
+      if (i < ends[k - 1]) continue;
+      part = k;
+      begin = ends[k - 1];
+#pragma unroll
+      for (int n = 0; n < N; n++) at[n] = operands[k][n];
+    }
+    apply(part, at, i - begin, std::make_index_sequence<N>{});
+  }
+};
+
+// One part.
 template <class F, class T, int N, class Index>
 struct UpdateStrided {
   F f;
+  Gate gate;
+  int part;
   Walk<N, Index> walk;
   T* operands[N];
-  Gate gate;
 
   template <size_t... K>
   GT_DEV void apply(const Index (&at)[N], std::index_sequence<K...>) const {
-    f(operands[K][at[K]]...);
+    f(part, operands[K][at[K]]...);
   }
   GT_DEV void operator()(int64_t i) const {
     if (gate.closed()) return;
@@ -42,35 +77,39 @@ struct UpdateStrided {
   }
 };
 
-template <class F, class T, int N>
-struct UpdateDense {
-  F f;
-  T* operands[N];
-  Gate gate;
+template <int N>
+void check_part(const char* op, Dtype dtype, const Tensor* const (&part)[N]) {
+  check_dtype(op, "p", *part[0], dtype);
+  for (int n = 1; n < N; n++) check_state(op, n == 1 ? "g" : n == 2 ? "m" : "v", *part[0], *part[n]);
+}
 
-  template <size_t... K>
-  GT_DEV void apply(int64_t i, std::index_sequence<K...>) const {
-    f(operands[K][i]...);
+// All dense parts are one launch. Parts that are not there are empty.
+template <class T, int N, class F>
+void update(const char* op, const Gate& gate, const F& f, const Tensor* const (&parts)[kParts][N]) {
+  UpdateDense<F, T, N> dense{f, gate, {}, {}};
+  int64_t total = 0;
+  for (int k = 0; k < kParts; k++) {
+    const Tensor* const(&operands)[N] = parts[k];
+    if (operands[0]->numel > 0) {
+      const Iterator<N> it = make_iterator(op, operands);
+      T* data[N];
+      for (int n = 0; n < N; n++) data[n] = operands[n]->template data<T>();
+      if (is_dense(it)) {
+        total += it.numel;
+        std::copy(data, data + N, dense.operands[k]);
+      } else if (fits_32_bits(it)) {
+        UpdateStrided<F, T, N, uint32_t> strided{f, gate, k, Walk<N, uint32_t>(it), {}};
+        std::copy(data, data + N, strided.operands);
+        each(it.numel, strided);
+      } else {
+        UpdateStrided<F, T, N, uint64_t> strided{f, gate, k, Walk<N, uint64_t>(it), {}};
+        std::copy(data, data + N, strided.operands);
+        each(it.numel, strided);
+      }
+    }
+    dense.ends[k] = total;
   }
-  GT_DEV void operator()(int64_t i) const {
-    if (!gate.closed()) apply(i, std::make_index_sequence<N>{});
-  }
-};
-
-template <class T, class F, class... Operands>
-void update(const char* op, const Gate& gate, const F& f, const Operands&... operands) {
-  constexpr int N = sizeof...(Operands);
-  const Tensor* const tensors[] = {&operands...};
-  const Iterator<N> it = make_iterator(op, tensors);
-  if (is_dense(it)) {
-    each(it.numel, UpdateDense<F, T, N>{f, {operands.template data<T>()...}, gate});
-  } else if (fits_32_bits(it)) {
-    each(it.numel,
-         UpdateStrided<F, T, N, uint32_t>{f, Walk<N, uint32_t>(it), {operands.template data<T>()...}, gate});
-  } else {
-    each(it.numel,
-         UpdateStrided<F, T, N, uint64_t>{f, Walk<N, uint64_t>(it), {operands.template data<T>()...}, gate});
-  }
+  each(total, dense);
 }
 
 // ---- SGD ----
@@ -79,14 +118,49 @@ template <class T>
 struct Sgd {
   const double* settings;
   T sign;
-  GT_DEV void operator()(T& p, const T& g) const {
+  GT_DEV void operator()(int, T& p, const T& g) const {
     const T lr = static_cast<T>(settings[0]), decay = static_cast<T>(settings[3]);
     p -= lr * (sign * g + decay * p);
   }
 };
 
-// Numbers that are the same for all elements are computed once, by a kernel of one thread, which advances the
+// The counters of the parts; null where there is none.
+struct Steps {
+  double* at[kParts];
+};
+
+template <int N>
+Steps check_parts(const char* op, const Tensor* const (&parts)[kParts][N],
+                  const Tensor* const (&steps)[kParts]) {
+  Steps found{};
+  for (int k = 0; k < kParts; k++) {
+    if (steps[k]->numel == 0) {
+      check_numel(op, "p", *parts[k][0], 0);
+    } else {
+      check_part(op, parts[0][0]->dtype, parts[k]);
+      found.at[k] = read_step(op, *steps[k]);
+    }
+  }
+  return found;
+}
+
+// Numbers that are the same for all elements of a part are computed once, by one thread, which advances the
 // counter too.
+template <class F>
+struct Prepare {
+  F f;
+  Gate gate;
+  Steps steps;
+  GT_DEV void operator()(int64_t part) const {
+    if (!gate.closed() && steps.at[part]) f(part, *steps.at[part] += 1.0);
+  }
+};
+
+template <class F>
+void prepare(const F& f, const Gate& gate, const Steps& steps) {
+  each(kParts, Prepare<F>{f, gate, steps});
+}
+
 template <class T>
 struct MomentumNumbers {
   T lr, momentum, decay, keep, take;
@@ -95,15 +169,11 @@ struct MomentumNumbers {
 template <class T>
 struct PrepareMomentum {
   const double* s;
-  double* step;
   MomentumNumbers<T>* numbers;
-  Gate gate;
-  GT_DEV void operator()(int64_t) const {
-    if (gate.closed()) return;
-    const double t = *step += 1.0;
+  GT_DEV void operator()(int64_t part, double t) const {
     const bool first = t == 1.0;
-    *numbers = {static_cast<T>(s[0]), static_cast<T>(s[1]), static_cast<T>(s[3]),
-                first ? T(0) : static_cast<T>(s[1]), first ? T(1) : static_cast<T>(1.0 - s[2])};
+    numbers[part] = {static_cast<T>(s[0]), static_cast<T>(s[1]), static_cast<T>(s[3]),
+                     first ? T(0) : static_cast<T>(s[1]), first ? T(1) : static_cast<T>(1.0 - s[2])};
   }
 };
 
@@ -112,8 +182,8 @@ struct Momentum {
   const MomentumNumbers<T>* numbers;
   T sign;
   bool nesterov;
-  GT_DEV void operator()(T& p, const T& g, T& m) const {
-    const MomentumNumbers<T> k = *numbers;
+  GT_DEV void operator()(int part, T& p, const T& g, T& m) const {
+    const MomentumNumbers<T> k = numbers[part];
     const T d = sign * g + k.decay * p;
     const T running = k.keep * m + k.take * d;
     m = running;
@@ -131,22 +201,18 @@ struct AdamNumbers {
 template <class T>
 struct PrepareAdam {
   const double* s;
-  double* step;
   AdamNumbers<T>* numbers;
-  Gate gate;
   bool decoupled;
-  GT_DEV void operator()(int64_t) const {
-    if (gate.closed()) return;
-    const double t = *step += 1.0;
-    *numbers = {static_cast<T>(s[1]),
-                static_cast<T>(s[2]),
-                static_cast<T>(1.0 - s[1]),
-                static_cast<T>(1.0 - s[2]),
-                static_cast<T>(s[3]),
-                static_cast<T>(s[0] / (1.0 - std::pow(s[1], t))),
-                static_cast<T>(1.0 / std::sqrt(1.0 - std::pow(s[2], t))),
-                decoupled ? T(0) : static_cast<T>(s[4]),
-                decoupled ? static_cast<T>(1.0 - s[0] * s[4]) : T(1)};
+  GT_DEV void operator()(int64_t part, double t) const {
+    numbers[part] = {static_cast<T>(s[1]),
+                     static_cast<T>(s[2]),
+                     static_cast<T>(1.0 - s[1]),
+                     static_cast<T>(1.0 - s[2]),
+                     static_cast<T>(s[3]),
+                     static_cast<T>(s[0] / (1.0 - std::pow(s[1], t))),
+                     static_cast<T>(1.0 / std::sqrt(1.0 - std::pow(s[2], t))),
+                     decoupled ? T(0) : static_cast<T>(s[4]),
+                     decoupled ? static_cast<T>(1.0 - s[0] * s[4]) : T(1)};
   }
 };
 
@@ -154,8 +220,8 @@ template <class T>
 struct Adam {
   const AdamNumbers<T>* numbers;
   T sign;
-  GT_DEV void operator()(T& p, const T& g, T& m, T& v) const {
-    const AdamNumbers<T> k = *numbers;
+  GT_DEV void operator()(int part, T& p, const T& g, T& m, T& v) const {
+    const AdamNumbers<T> k = numbers[part];
     const T d = sign * g + k.decay * p;
     const T mean = k.beta1 * m + k.rest1 * d;
     const T square = k.beta2 * v + k.rest2 * d * d;
@@ -209,57 +275,70 @@ template <class T>
 struct NormScale {
   const double* norm;
   double max_norm;
-  GT_DEV void operator()(T& g) const {
+  const Fault* fault;
+  GT_DEV T operator()(T g) const {
     const T factor = static_cast<T>(max_norm) / static_cast<T>(*norm + 1e-6);
-    if (!(factor >= T{1})) g *= factor;  // NaN goes on, and shows in the gradients
+    return factor >= T{1} || failed(fault) ? g : g * factor;  // NaN goes on, and shows in the gradients
   }
 };
 
 template <class T>
 struct ClipValue {
   T low, high;
-  GT_DEV void operator()(T& g) const { g = g < low ? low : g > high ? high : g; }
+  const Fault* fault;
+  GT_DEV T operator()(T g) const { return failed(fault) ? g : g < low ? low : g > high ? high : g; }
 };
 
 }  // namespace
 
-KERNEL(sgd_step, (InOut p, In g, In settings, OptIn found_inf, bool maximize)) {
+KERNEL(sgd_step, (InOut p1, In g1, InOut p2, In g2, InOut p3, In g3, InOut p4, In g4, In settings,
+                  OptIn found_inf, bool maximize)) {
   const char* const op = "sgd_step";
-  check_state(op, "g", *p, *g);
   const double* const s = read_settings(op, *settings, 4);
-  dispatch_float(op, *p, [&]<class T>(T*) {
-    update<T>(op, gate(op, found_inf), Sgd<T>{s, maximize ? T(-1) : T(1)}, *p, *g);
+  const Gate open = gate(op, found_inf);
+  const Tensor* const parts[kParts][2] = {
+      {p1.tensor, g1.tensor}, {p2.tensor, g2.tensor}, {p3.tensor, g3.tensor}, {p4.tensor, g4.tensor}};
+  for (const auto& part : parts) {
+    if (part[0]->numel > 0) check_part(op, p1->dtype, part);
+  }
+  dispatch_float(op, *p1, [&]<class T>(T*) {
+    update<T>(op, open, Sgd<T>{s, maximize ? T(-1) : T(1)}, parts);
   });
 }
 
-KERNEL(sgd_momentum_step,
-       (InOut p, In g, InOut m, InOut step, In settings, OptIn found_inf, bool nesterov, bool maximize)) {
+KERNEL(sgd_momentum_step, (InOut p1, In g1, InOut m1, InOut step1, InOut p2, In g2, InOut m2, InOut step2,
+                           InOut p3, In g3, InOut m3, InOut step3, InOut p4, In g4, InOut m4, InOut step4,
+                           In settings, OptIn found_inf, bool nesterov, bool maximize)) {
   const char* const op = "sgd_momentum_step";
-  check_state(op, "g", *p, *g);
-  check_state(op, "m", *p, *m);
   const double* const s = read_settings(op, *settings, 4);
-  double* const t = read_step(op, *step);
   const Gate open = gate(op, found_inf);
-  dispatch_float(op, *p, [&]<class T>(T*) {
-    auto* const numbers = static_cast<MomentumNumbers<T>*>(scratch(sizeof(MomentumNumbers<T>)));
-    each(1, PrepareMomentum<T>{s, t, numbers, open});
-    update<T>(op, open, Momentum<T>{numbers, maximize ? T(-1) : T(1), nesterov}, *p, *g, *m);
+  const Tensor* const parts[kParts][3] = {{p1.tensor, g1.tensor, m1.tensor},
+                                          {p2.tensor, g2.tensor, m2.tensor},
+                                          {p3.tensor, g3.tensor, m3.tensor},
+                                          {p4.tensor, g4.tensor, m4.tensor}};
+  const Steps steps = check_parts(op, parts, {step1.tensor, step2.tensor, step3.tensor, step4.tensor});
+  dispatch_float(op, *p1, [&]<class T>(T*) {
+    auto* const numbers = static_cast<MomentumNumbers<T>*>(scratch(kParts * sizeof(MomentumNumbers<T>)));
+    prepare(PrepareMomentum<T>{s, numbers}, open, steps);
+    update<T>(op, open, Momentum<T>{numbers, maximize ? T(-1) : T(1), nesterov}, parts);
   });
 }
 
-KERNEL(adam_step, (InOut p, In g, InOut m, InOut v, InOut step, In settings, OptIn found_inf, bool decoupled,
-                   bool maximize)) {
+KERNEL(adam_step, (InOut p1, In g1, InOut m1, InOut v1, InOut step1, InOut p2, In g2, InOut m2, InOut v2,
+                   InOut step2, InOut p3, In g3, InOut m3, InOut v3, InOut step3, InOut p4, In g4, InOut m4,
+                   InOut v4, InOut step4, In settings, OptIn found_inf, bool decoupled, bool maximize)) {
   const char* const op = "adam_step";
-  check_state(op, "g", *p, *g);
-  check_state(op, "m", *p, *m);
-  check_state(op, "v", *p, *v);
   const double* const s = read_settings(op, *settings, 5);
-  double* const t = read_step(op, *step);
   const Gate open = gate(op, found_inf);
-  dispatch_float(op, *p, [&]<class T>(T*) {
-    auto* const numbers = static_cast<AdamNumbers<T>*>(scratch(sizeof(AdamNumbers<T>)));
-    each(1, PrepareAdam<T>{s, t, numbers, open, decoupled});
-    update<T>(op, open, Adam<T>{numbers, maximize ? T(-1) : T(1)}, *p, *g, *m, *v);
+  const Tensor* const parts[kParts][4] = {{p1.tensor, g1.tensor, m1.tensor, v1.tensor},
+                                          {p2.tensor, g2.tensor, m2.tensor, v2.tensor},
+                                          {p3.tensor, g3.tensor, m3.tensor, v3.tensor},
+                                          {p4.tensor, g4.tensor, m4.tensor, v4.tensor}};
+  const Steps steps = check_parts(op, parts, {step1.tensor, step2.tensor, step3.tensor, step4.tensor});
+  dispatch_float(op, *p1, [&]<class T>(T*) {
+    auto* const numbers = static_cast<AdamNumbers<T>*>(scratch(kParts * sizeof(AdamNumbers<T>)));
+    prepare(PrepareAdam<T>{s, numbers, decoupled}, open, steps);
+    update<T>(op, open, Adam<T>{numbers, maximize ? T(-1) : T(1)}, parts);
   });
 }
 
@@ -285,14 +364,16 @@ KERNEL(clip_norm_root, (InOut total, double power)) {
 KERNEL(clip_norm_scale, (InOut g, In norm, double max_norm)) {
   const char* const op = "clip_norm_scale";
   const double* const by = read_norm(op, "norm", *norm);
-  dispatch_float(op, *g, [&]<class T>(T*) { update<T>(op, gate(), NormScale<T>{by, max_norm}, *g); });
+  dispatch_float(op, *g, [&]<class T>(T*) {
+    map<T, T>(op, NormScale<T>{by, max_norm, context().fault}, *g, *g);
+  });
 }
 
 // g = min(max(g, -limit), limit); NaN stays.
 KERNEL(clip_value, (InOut g, double limit)) {
   dispatch_float("clip_value", *g, [&]<class T>(T*) {
     const T high = static_cast<T>(limit);
-    update<T>("clip_value", gate(), ClipValue<T>{-high, high}, *g);
+    map<T, T>("clip_value", ClipValue<T>{-high, high, context().fault}, *g, *g);
   });
 }
 

@@ -171,6 +171,51 @@ onEachDevice((device) => {
       expect(optimizer.groups.map((g) => g.lr)).toEqual([1, 0.25, 3]);
     });
 
+    it("updates parameters of several dtypes, devices and layouts together", () => {
+      for (const make of [
+        (p: Tensor[]) => optim.adam(p, { lr: 0.1 }),
+        (p: Tensor[]) => optim.sgd(p, { lr: 0.1, momentum: 0.9 }),
+        (p: Tensor[]) => optim.sgd(p, { lr: 0.1 }),
+      ]) {
+        const kinds = ["float32", "float64", "strided", "away", "empty", "none"] as const;
+        // 1 to 9 parameters, of one kind each, then of all kinds in turn.
+        for (const [count, pick] of [
+          ...Array.from({ length: 9 }, (_, i) => [i + 1, () => "float32"] as const),
+          [17, (i: number) => kinds[Math.floor(i / 2) % kinds.length]] as const,
+          [18, (i: number) => kinds[(i * 5) % kinds.length]] as const,
+        ]) {
+          const params = Array.from({ length: count }, (_, i) => {
+            const kind = pick(i);
+            const shape = kind === "empty" ? [0] : [3, 2 + i];
+            const p = full(shape, i, {
+              dtype: kind === "float64" ? "float64" : "float32",
+              device: kind === "away" ? "cpu" : device,
+              requiresGrad: true,
+            });
+            const g = full([...shape].reverse(), 1 + i, { dtype: p.dtype, device: p.device });
+            if (kind !== "none") p.grad = kind === "empty" ? g : g.transpose(0, 1);
+            if (kind === "float32") p.grad = p.grad!.contiguous();
+            return p;
+          });
+          const alone = params.map((p) => {
+            const q = p.detach().clone().requiresGrad_();
+            q.grad = p.grad;
+            return q;
+          });
+          const together = make(params);
+          const separate = alone.map((q) => make([q]));
+          for (let step = 0; step < 3; step++) {
+            together.step();
+            for (const o of separate) o.step();
+          }
+          expect(params.map((p) => [...p.dataSync()])).toEqual(alone.map((q) => [...q.dataSync()]));
+          const counters = (o: AnyOptimizer) =>
+            [...o.stateDict().tensors].flatMap(([name, t]) => (name.endsWith("step") ? [t.itemSync()] : []));
+          expect(counters(together)).toEqual(separate.flatMap(counters));
+        }
+      }
+    });
+
     it("goes on from a saved state as if nothing happened", () => {
       for (const make of [
         (p: Tensor[]) => optim.adam(p, { lr: 0.1 }),
