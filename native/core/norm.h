@@ -1,5 +1,7 @@
-// What the kernels of normalization check about their tensors.
+// What the kernels of normalization check about their tensors, and choose by them.
 #pragma once
+#include <type_traits>
+
 #include "core/kernel.h"
 #include "shared/inline.h"
 
@@ -80,6 +82,20 @@ inline void check_same(const char* op, const char* arg, const Tensor& t, const T
   check_same_shape(op, t, x);
   check_dtype(op, arg, t, x.dtype);
   check_contiguous(op, arg, t);
+}
+
+// Where the ReLU let the gradient pass: nowhere fused, where x · scale + shift > 0, or where y > 0. The first
+// of the latter two reads one tensor less; the other is needed when something was added.
+enum class Mask { none, from_x, from_y };
+
+template <class Body>
+inline void dispatch_mask(bool relu, bool has_y, const Body& body) {
+  if (!relu)
+    body(std::integral_constant<Mask, Mask::none>{});
+  else if (has_y)
+    body(std::integral_constant<Mask, Mask::from_y>{});
+  else
+    body(std::integral_constant<Mask, Mask::from_x>{});
 }
 
 // ---- the heads of the kernels, for both engines ----

@@ -159,10 +159,6 @@ inline void apply_rows(const T* x, const T* addend, T* y, int64_t count, int64_t
   }
 }
 
-// Where the ReLU let the gradient pass: nowhere fused, where x · scale + shift > 0, or where y > 0. The first
-// of the latter two reads one tensor less; the other is needed when something was added.
-enum class Mask { none, from_x, from_y };
-
 template <Mask M, class T>
 GT_INLINE T masked(T dy, T x, T y, T scale, T shift) {
   if constexpr (M == Mask::from_x)
@@ -281,16 +277,6 @@ inline void for_blocks_from_end(int64_t begin, int64_t end, int64_t channels, co
     body(start, end);
     end = start;
   }
-}
-
-template <class Body>
-inline void dispatch_mask(bool relu, bool has_y, const Body& body) {
-  if (!relu)
-    body(std::integral_constant<Mask, Mask::none>{});
-  else if (has_y)
-    body(std::integral_constant<Mask, Mask::from_y>{});
-  else
-    body(std::integral_constant<Mask, Mask::from_x>{});
 }
 
 }  // namespace

@@ -257,10 +257,6 @@ struct Apply {
   }
 };
 
-// Where the ReLU let the gradient pass: nowhere fused, where x · scale + shift > 0, or where y > 0. The first
-// of the latter two reads one tensor less; the other is needed when something was added.
-enum class Mask { none, from_x, from_y };
-
 template <Mask M, class T>
 GT_DEV T masked(const T* dy, const T* x, const T* y, int64_t i, T scale, T shift) {
   const T g = dy[i];
@@ -270,16 +266,6 @@ GT_DEV T masked(const T* dy, const T* x, const T* y, int64_t i, T scale, T shift
     return y[i] > 0 ? g : T{0};
   else
     return g;
-}
-
-template <class Body>
-inline void dispatch_mask(bool relu, bool has_y, const Body& body) {
-  if (!relu)
-    body(std::integral_constant<Mask, Mask::none>{});
-  else if (has_y)
-    body(std::integral_constant<Mask, Mask::from_y>{});
-  else
-    body(std::integral_constant<Mask, Mask::from_x>{});
 }
 
 // Of g, which is dy behind the ReLU, and of g · (x - mean).
