@@ -63,6 +63,8 @@ interface DeviceState {
   growthTracker: Tensor;
   /** Growth factor, backoff factor, growth interval. */
   settings: Tensor;
+  /** Empty, in the place of gradients that are not there. */
+  none: Tensor;
 }
 
 const smallestScale = 2 ** -126;
@@ -228,16 +230,17 @@ export class GradScaler {
         scale: keep(allocate([], "float32", device)),
         growthTracker: keep(allocate([], "int32", device)),
         settings: keep(allocate([3], "float64", device)),
+        none: keep(allocate([0], "float32", device)),
       };
       this.write(this.state);
     }
-    const { scale, growthTracker, settings } = this.living("scale", this.state);
-    if (scale.device !== device) {
+    const state = this.living("scale", this.state);
+    if (state.scale.device !== device) {
       noGrad(() => {
-        for (const t of [scale, growthTracker, settings]) adoptMemory(t, to(t, device));
+        for (const t of Object.values(state) as Tensor[]) adoptMemory(t, to(t, device));
       });
     }
-    return this.state;
+    return state;
   }
 
   private write({ scale, growthTracker, settings }: DeviceState): void {
@@ -281,13 +284,20 @@ export class GradScaler {
   }
 
   private unscale(op: string, optimizer: AnyOptimizer): Progress {
-    const { scale } = this.started(op);
-    const gradients = gradientsOf(op, optimizer, scale.device);
+    const { scale, none } = this.started(op);
+    const gradients = [...gradientsOf(op, optimizer, scale.device)];
+    noGrad(() => {
+      for (const g of gradients) checkInPlace(op, g);
+    });
     const foundInf = keep(allocate([], "float32", scale.device));
     kernels.fill(foundInf.id, 0);
-    for (const g of gradients) {
-      noGrad(() => checkInPlace(op, g));
-      kernels.unscale(g.id, scale.id, foundInf.id);
+    // Four per command, of one dtype.
+    for (const dtype of ["float32", "float64"]) {
+      const same = gradients.filter((g) => g.dtype === dtype);
+      for (let i = 0; i < same.length; i += 4) {
+        const [a, b = none, c = none, d = none] = same.slice(i, i + 4);
+        kernels.unscale(a.id, b.id, c.id, d.id, scale.id, foundInf.id);
+      }
     }
     const progress: Progress = { stage: "unscaled", foundInf };
     this.iteration.set(optimizer, progress);

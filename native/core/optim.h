@@ -1,4 +1,5 @@
-// What the kernels of optimizers check: states like the parameter, and the few numbers that updates read.
+// What the kernels of optimizers and of loss scaling check: states like the parameter, and the few numbers
+// that updates read.
 #pragma once
 #include "core/kernel.h"
 
@@ -20,18 +21,21 @@ inline double* read_step(const char* op, const Tensor& step) {
   return step.data<double>();
 }
 
+// The only element of a tensor.
+template <class T>
+inline T* read_one(const char* op, const char* arg, const Tensor& t, Dtype dtype) {
+  check_dtype(op, arg, t, dtype);
+  check_numel(op, arg, t, 1);
+  return t.data<T>();
+}
+
 inline double* read_norm(const char* op, const char* arg, const Tensor& norm) {
-  check_dtype(op, arg, norm, Dtype::f64);
-  check_numel(op, arg, norm, 1);
-  return norm.data<double>();
+  return read_one<double>(op, arg, norm, Dtype::f64);
 }
 
 // What a loss scaler found out; null without one.
 inline const float* read_found_inf(const char* op, OptIn found_inf) {
-  if (!found_inf) return nullptr;
-  check_dtype(op, "found_inf", *found_inf, Dtype::f32);
-  check_numel(op, "found_inf", *found_inf, 1);
-  return found_inf->data<float>();
+  return found_inf ? read_one<float>(op, "found_inf", *found_inf, Dtype::f32) : nullptr;
 }
 
 inline void check_state(const char* op, const char* arg, const Tensor& p, const Tensor& t) {

@@ -1,26 +1,18 @@
 // Loss scaling; see cpu/loss_scale.cpp. Nothing is changed once an earlier kernel failed.
-#include "cuda/elementwise.h"
+#include "core/optim.h"
+#include "cuda/update.h"
 #include "shared/loss_scale.h"
 
 namespace gt::cuda {
 namespace {
 
 template <class T>
-T* read_one(const char* op, const char* arg, const Tensor& t, Dtype dtype) {
-  check_dtype(op, arg, t, dtype);
-  check_numel(op, arg, t, 1);
-  return t.data<T>();
-}
-
-template <class T>
 struct Unscale {
   const float* scale;
   float* found;
-  const Fault* fault;
-  GT_DEV T operator()(T g) const {
-    if (failed(fault)) return g;
+  GT_DEV void operator()(int, T& g) const {
     if (!IsFinite<T>()(g)) *found = 1;  // whoever writes, writes the same
-    return g * (T(1) / static_cast<T>(*scale));
+    g *= T(1) / static_cast<T>(*scale);
   }
 };
 
@@ -37,12 +29,17 @@ struct UpdateScale {
 
 }  // namespace
 
-// g /= scale;  found_inf = 1 if an element is infinite or NaN.
-KERNEL(unscale, (InOut g, In scale, InOut found_inf)) {
+KERNEL(unscale, (InOut g1, InOut g2, InOut g3, InOut g4, In scale, InOut found_inf)) {
   const char* const op = "unscale";
   const float* const by = read_one<float>(op, "scale", *scale, Dtype::f32);
   float* const found = read_one<float>(op, "found_inf", *found_inf, Dtype::f32);
-  dispatch_float(op, *g, [&]<class T>(T*) { map<T, T>(op, Unscale<T>{by, found, context().fault}, *g, *g); });
+  const Tensor* const parts[kParts][1] = {{g1.tensor}, {g2.tensor}, {g3.tensor}, {g4.tensor}};
+  for (const auto& [g] : parts) {
+    if (g->numel > 0) check_dtype(op, "g", *g, g1->dtype);
+  }
+  dispatch_float(op, *g1, [&]<class T>(T*) {
+    update<T>(op, Gate{context().fault, nullptr}, Unscale<T>{by, found}, parts);
+  });
 }
 
 KERNEL(update_scale, (InOut scale, InOut growth_tracker, In found_inf, In settings)) {
@@ -50,10 +47,8 @@ KERNEL(update_scale, (InOut scale, InOut growth_tracker, In found_inf, In settin
   float* const value = read_one<float>(op, "scale", *scale, Dtype::f32);
   int32_t* const tracker = read_one<int32_t>(op, "growth_tracker", *growth_tracker, Dtype::i32);
   const float* const found = read_one<float>(op, "found_inf", *found_inf, Dtype::f32);
-  check_dtype(op, "settings", *settings, Dtype::f64);
-  check_contiguous(op, "settings", *settings);
-  check_numel(op, "settings", *settings, 3);
-  each(1, UpdateScale{settings->data<double>(), found, value, tracker, context().fault});
+  const double* const numbers = read_settings(op, *settings, 3);
+  each(1, UpdateScale{numbers, found, value, tracker, context().fault});
 }
 
 }  // namespace gt::cuda

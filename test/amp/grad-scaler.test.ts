@@ -3,6 +3,7 @@ import { describe, expect, it, vi } from "vitest";
 import {
   type Device,
   type DType,
+  full,
   GradScaler,
   memoryStats,
   optim,
@@ -171,6 +172,42 @@ onEachDevice((device) => {
     }
   });
 
+  it("finds it in whichever gradient it is, of any dtype, and divides them all", () => {
+    const dtypes = [
+      "float32",
+      "float32",
+      "float64",
+      "float32",
+      "float32",
+      "float32",
+      "float32",
+      "float64",
+    ] as const;
+    for (let bad = -1; bad < dtypes.length; bad++) {
+      const params = dtypes.map((dtype, i) => zeros([2, i], { dtype, device, requiresGrad: true }));
+      params.push(zeros([3], { device, requiresGrad: true })); // without a gradient
+      const scaler = new GradScaler({ initScale: 4 });
+      scaler.scale(one(device));
+      dtypes.forEach((dtype, i) => {
+        const g = full([i, 2], i === bad ? Number.NEGATIVE_INFINITY : 4 * i, { dtype, device }).transpose(
+          0,
+          1,
+        );
+        params[i].grad = i % 2 === 0 ? g : g.contiguous();
+      });
+      scaler.step(optim.sgd(params, { lr: 1 }));
+      scaler.update();
+      // The first one is empty.
+      const skipped = bad > 0;
+      expect(scaler.getScale()).toBe(skipped ? 2 : 4);
+      params.slice(0, -1).forEach((p, i) => {
+        const each = i === bad ? Number.NEGATIVE_INFINITY : i;
+        expect(p.grad!.dataSync().every((g) => g === each)).toBe(true);
+        expect(p.dataSync().every((v) => Number(v) === (skipped ? 0 : -each))).toBe(true);
+      });
+    }
+  });
+
   it("grows until float32 ends, with factors and intervals of one's own", () => {
     const p = one(device);
     const optimizer = optim.sgd([p], { lr: 1e-3 });
@@ -293,7 +330,7 @@ onEachDevice((device) => {
     expect(memoryStats().tensors).toBe(before);
     optimizer.zeroGrad();
     scaler.dispose();
-    expect(memoryStats().tensors).toBe(before - 4);
+    expect(memoryStats().tensors).toBe(before - 5);
   });
 
   it("does nothing when it is not enabled", () => {
