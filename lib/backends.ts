@@ -1,4 +1,7 @@
 // Switches of the engines: which precision and which algorithms they may use.
+//
+// Note [Switches and order]. Calls run later than they are made, on a thread of the engine. Every one carries the switches of the
+// moment in which it was made, so a change holds for the calls after it, on all devices and in all threads, and no call before it.
 import { checkBoolean } from "./check.js";
 import { show } from "./dtype.js";
 import { ArgumentError } from "./errors.js";
@@ -16,6 +19,9 @@ let winograd = true;
 /**
  * Chooses between exact float32 products (`"ieee"`, the default) and TF32 on GPUs of compute capability 8.0 and newer, which rounds
  * the inputs of matrix products and convolutions to 10 bits of mantissa and is several times as fast. The CPU always computes in full.
+ *
+ * Like every switch here it holds for the calls that are made after it, in all threads; those made before keep what held then, even
+ * if they have not run yet. A gradient is computed with what holds when `backward` is called.
  *
  * ```ts
  * setFloat32Precision("tf32");

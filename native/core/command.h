@@ -21,9 +21,10 @@ struct Command {
   void (*run)(const Command&);
   const KernelDef* def;  // null for the stream's own commands
   uint64_t sequence;
-  uint32_t argc;
-  uint16_t always;  // 1: runs even while the stream is failed
-  uint16_t waits;   // 1: not before the std::atomic<bool> that args[0] points to is true
+  uint16_t argc;
+  uint8_t always;     // 1: runs even while the stream is failed
+  uint8_t waits;      // 1: not before the std::atomic<bool> that args[0] points to is true
+  uint32_t settings;  // the switches of the CUDA engine when it was submitted; see Stream::settings
   Arg args[kMaxArgs];
 };
 static_assert(sizeof(Command) == 256);

@@ -8,7 +8,7 @@
 
 namespace gt {
 
-constexpr uint32_t kCudaApiVersion = 1;
+constexpr uint32_t kCudaApiVersion = 2;
 
 struct CudaError {
   int32_t code = -1;      // an ErrorCode, -1 for none
@@ -50,8 +50,9 @@ struct CudaApi {
 
   // Any thread. Waits until everything launched is over.
   void (*settle)(int device);
-  // Switches such as TF32, by name; see native/cuda/settings.h. False if there is no such setting.
-  bool (*set)(const char* name, int64_t value);
+  // Changes a switch such as TF32; see native/cuda/settings.h. Returns all of them as commands carry them, -1
+  // if there is none of that name. With a null name only tells them. Any thread.
+  int64_t (*set)(const char* name, int64_t value);
   // Bytes that a recurrent layer saves for its gradient; -1 with the reason in `error`.
   int64_t (*rnn_reserve)(int device, const int64_t* sizes, int count, CudaError* error);
 };

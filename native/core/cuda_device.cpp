@@ -9,6 +9,7 @@
 
 #include "core/cuda_api.h"
 #include "core/device.h"
+#include "core/stream.h"
 #include "cpu/device.h"
 
 namespace gt {
@@ -55,6 +56,7 @@ const Library& library() {
     }
     attach_kernels(api->kernels_begin, api->kernels_end);
     made->api = api;
+    Stream::settings.store(static_cast<uint32_t>(api->set(nullptr, 0)));
     return made;
   }();
   return loaded;
@@ -196,7 +198,15 @@ std::string describe_cuda() {
   return text;
 }
 
-bool set_cuda(const char* name, int64_t value) { return library().api && library().api->set(name, value); }
+bool set_cuda(const char* name, int64_t value) {
+  if (!library().api) return false;
+  // Two threads that change switches at once must not leave the older ones here.
+  static std::mutex& mutex = *new std::mutex;
+  const std::lock_guard lock(mutex);
+  const int64_t settings = library().api->set(name, value);
+  if (settings >= 0) Stream::settings.store(static_cast<uint32_t>(settings));
+  return settings >= 0;
+}
 
 int64_t cuda_rnn_reserve(int64_t index, const int64_t* sizes, int count) {
   device(index);

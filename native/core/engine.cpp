@@ -54,6 +54,8 @@ std::string shapes_of(const Command& command) {
 // ---- Stream
 // ----------------------------------------------------------------------------------------------------
 
+std::atomic<uint32_t> Stream::settings{0};
+
 Stream::Stream(Engine& engine, std::unique_ptr<Backend> backend, uint64_t first)
     : engine_(engine), backend_(std::move(backend)), ring_(new Command[kCapacity]), tail_(first) {
   published_.store(first);
@@ -69,6 +71,7 @@ Stream::~Stream() {
 uint64_t Stream::submit() {
   Command& command = ring_[tail_ % kCapacity];
   command.sequence = ++tail_;
+  command.settings = settings.load(std::memory_order_relaxed);
   published_.store(tail_, std::memory_order_release);
   engine_.wake();
   return tail_;

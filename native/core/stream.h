@@ -41,6 +41,11 @@ class Stream {
     return ring_[tail_ % kCapacity];
   }
   uint64_t submit();  // the sequence number of the command
+
+  // What every command of the process carries from now on. A switch flipped after a call must not reach that
+  // call, which may run later.
+  static std::atomic<uint32_t> settings;
+
   uint64_t enqueued() const { return tail_; }
   uint64_t executed() const { return head_.load(std::memory_order_acquire); }
   bool idle() const { return executed() == tail_; }

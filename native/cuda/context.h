@@ -47,6 +47,7 @@ struct Context {
   Fault* fault = nullptr;
   uint64_t sequence = 0;
   const char* kernel = "";
+  uint32_t settings = 0;  // see settings.h
 };
 
 // Of the command that runs on this thread.

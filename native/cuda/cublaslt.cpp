@@ -231,7 +231,7 @@ void make_plan(const char* op, Lt& lt, Plan& plan, const Gemm& g, const Alignmen
 }
 
 Plan& plan_for(const char* op, Lt& lt, const Gemm& g, const Alignments& at, int64_t workspace) {
-  const bool tf32 = g.dtype == Dtype::f32 && settings().tf32.load(std::memory_order_relaxed);
+  const bool tf32 = g.dtype == Dtype::f32 && settings().tf32;
   const Key key = key_of(g, at, tf32, workspace);
   auto known = lt.plans.find(key);
   if (known == lt.plans.end()) {

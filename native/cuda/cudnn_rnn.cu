@@ -111,7 +111,7 @@ Known& known() {
 Layer& layer_of(const char* op, const RnnSizes& s) {
   constexpr size_t kMost = 64;
   static thread_local auto& layers = *new std::map<std::tuple<int, RnnSizes, bool>, Layer>;
-  const bool tf32 = settings().tf32.load();
+  const bool tf32 = settings().tf32;
   const std::tuple key(context().gpu->index, s, tf32);
   const auto found = layers.find(key);
   if (found != layers.end()) return found->second;
@@ -225,7 +225,7 @@ bool fits(const RnnSizes& s) {
 
 }  // namespace
 
-bool cudnn_rnn_wanted() { return settings().cudnn.load() && !settings().deterministic.load(); }
+bool cudnn_rnn_wanted() { return settings().cudnn && !settings().deterministic; }
 
 int64_t cudnn_rnn_reserve(int gpu, const RnnSizes& s) {
   if (!fits(s) || !cudnn::find()) return 0;
@@ -237,7 +237,7 @@ int64_t cudnn_rnn_reserve(int gpu, const RnnSizes& s) {
   int64_t bytes = 0;
   try {
     const Query query("rnn", gpu);
-    const Layer layer("rnn", query.handle(), s, settings().tf32.load());
+    const Layer layer("rnn", query.handle(), s, settings().tf32);
     const int64_t own = gt::rnn_reserve_bytes(s.mode, s.dtype, s.T, s.N, s.H);
     if (own >= 0) bytes = std::max(own, static_cast<int64_t>(layer.reserve)) + 256;
   } catch (const Error&) {

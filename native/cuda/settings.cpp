@@ -1,34 +1,43 @@
 #include "cuda/settings.h"
 
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 
-namespace gt::cuda {
+#include "cuda/context.h"
 
-Settings& settings() {
-  static Settings& instance = *[] {
-    auto* made = new Settings;
+namespace gt::cuda {
+namespace {
+
+// Each is a bit, in this order.
+constexpr const char* kNames[] = {"tf32", "deterministic", "autotune", "cudnn"};
+
+std::atomic<uint32_t>& bits() {
+  static std::atomic<uint32_t>& instance = *[] {
     const char* cudnn = std::getenv("GRADTAPE_CUDNN");
-    if (cudnn && std::strcmp(cudnn, "0") == 0) made->cudnn.store(false);
-    return made;
+    return new std::atomic<uint32_t>(cudnn && std::strcmp(cudnn, "0") == 0 ? 0 : 8);
   }();
   return instance;
 }
 
-bool set(const char* name, int64_t value) {
-  const struct {
-    const char* name;
-    std::atomic<bool>& flag;
-  } all[] = {{"tf32", settings().tf32},
-             {"deterministic", settings().deterministic},
-             {"autotune", settings().autotune},
-             {"cudnn", settings().cudnn}};
-  for (const auto& setting : all) {
-    if (std::strcmp(setting.name, name) != 0) continue;
-    setting.flag.store(value != 0);
-    return true;
+}  // namespace
+
+Settings settings() {
+  const uint32_t now = context().gpu ? context().settings : bits().load();
+  return {(now & 1) != 0, (now & 2) != 0, (now & 4) != 0, (now & 8) != 0};
+}
+
+int64_t set(const char* name, int64_t value) {
+  if (!name) return bits().load();
+  for (uint32_t i = 0; i < sizeof kNames / sizeof *kNames; i++) {
+    if (std::strcmp(kNames[i], name) != 0) continue;
+    if (value != 0)
+      bits().fetch_or(1u << i);
+    else
+      bits().fetch_and(~(1u << i));
+    return bits().load();
   }
-  return false;
+  return -1;
 }
 
 }  // namespace gt::cuda

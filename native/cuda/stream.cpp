@@ -195,7 +195,7 @@ void close_stream(CudaStream* stream) {
 }
 
 void run_command(CudaStream& stream, const Command& command) {
-  const Scope scope({stream.gpu, stream.fault, command.sequence, command.def->name});
+  const Scope scope({stream.gpu, stream.fault, command.sequence, command.def->name, command.settings});
   command.def->run(command);
 }
 

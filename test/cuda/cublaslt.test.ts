@@ -184,6 +184,37 @@ describe.skipIf(!isEmulationBuilt)("cuBLASLt", () => {
     expect(ending.stderr.match(/^cublasLtMatmulAlgoGetHeuristic/gm)?.length).toBe(2);
   });
 
+  it("lets a switch change no call that was made before it", async () => {
+    const ending = await runWith(
+      "",
+      `
+      import { conv2d, allowCudnn, full, matmul, setFloat32Precision } from "gradtape";
+      const a = full([64, 64], 1 + 2 ** -12, { device: "cuda" });
+      const x = full([1, 1, 8, 8], 1, { device: "cuda" }), w = full([1, 1, 3, 3], 1, { device: "cuda" });
+      for (let i = 0; i < 40; i++) {
+        setFloat32Precision(i % 2 === 0 ? "ieee" : "tf32");
+        matmul(a, a);
+      }
+      for (let i = 0; i < 40; i++) {
+        allowCudnn(i % 2 === 0);
+        conv2d(x, w);
+      }
+      await a.data();
+      console.log(0);
+    `,
+      "",
+      { GRADTAPE_EMULATED_CUDNN: "trace=1" },
+    );
+    printed(ending);
+    const told = ending.stderr.split("\n").filter((line) => /^(cublasLtMatmul \d|execute )/.test(line));
+    const expected = Array.from({ length: 40 }, (_, i) => (i % 2 === 0 ? "68" : "77"));
+    expect(told.slice(0, 40).map((line) => line.split(" ")[1])).toEqual(expected);
+    // What cuDNN does not compute is a product.
+    expect(told.slice(40).map((line) => line.split(" ")[0])).toEqual(
+      Array.from({ length: 40 }, (_, i) => (i % 2 === 0 ? "execute" : "cublasLtMatmul")),
+    );
+  });
+
   it("takes views, transposes and batches without copies", async () => {
     const ending = await runWith(
       "",
