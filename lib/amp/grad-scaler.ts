@@ -19,7 +19,7 @@ import { kernels, native } from "../native.js";
 import { mul } from "../ops/arithmetic.js";
 import { copy_, to } from "../ops/copy.js";
 import { reshape } from "../ops/view.js";
-import { Optimizer, type ParameterGroup } from "../optim/optimizer.js";
+import { type AnyOptimizer, Optimizer } from "../optim/optimizer.js";
 import { showShape } from "../shape.js";
 import { checkInPlace, noGrad } from "../tape.js";
 import { adoptMemory, allocate, type Tensor } from "../tensor.js";
@@ -47,8 +47,6 @@ export interface GradScalerState {
   /** Steps since the last one that was skipped, or since the scale grew. */
   growthTracker: number;
 }
-
-type AnyOptimizer = Optimizer<ParameterGroup & { lr: number }, object>;
 
 /** What has happened to an optimizer since the last update(). */
 interface Progress {

@@ -27,6 +27,9 @@ export interface OptimizerState {
   tensors: Map<string, Tensor>;
 }
 
+/** An optimizer of any kind. */
+export type AnyOptimizer = Optimizer<ParameterGroup & { lr: number }, object>;
+
 interface Constants {
   settings: Tensor;
   none: Tensor;

@@ -1,9 +1,11 @@
 // The training loop.
+import { GradScaler } from "../amp/grad-scaler.js";
 import { checkFunction, checkInteger, checkOptions } from "../check.js";
 import { show } from "../dtype.js";
 import { ArgumentError, DivergenceError } from "../errors.js";
 import { tidy } from "../memory.js";
 import type { AnyModule } from "../nn/module.js";
+import type { AnyOptimizer } from "../optim/optimizer.js";
 import { noGrad } from "../tape.js";
 import { Tensor } from "../tensor.js";
 import { Average, Meter, type StepInfo, type StepValues } from "./meter.js";
@@ -30,6 +32,8 @@ export interface EpochRecord extends StepInfo {
 export interface FitOptions<Batch> {
   /** What updates the parameters, such as `optim.adam(model.parameters(), { lr: 1e-3 })`. */
   optimizer: { lr: number; step(): void; zeroGrad(): void };
+  /** Scales the loss, for models that compute with 16 bits; see {@link GradScaler}. Needs an optimizer of `optim`. */
+  scaler?: GradScaler;
   /** What to minimise, and what else to measure. Default: {@link classification} of batches `{ x, y }`. */
   objective?: Objective<Batch>;
   /** Default 1. */
@@ -83,6 +87,7 @@ export async function fit<Batch>(
   checkBatches(op, "batches", batches);
   const o = checkOptions(op, options, [
     "optimizer",
+    "scaler",
     "objective",
     "epochs",
     "schedule",
@@ -91,13 +96,20 @@ export async function fit<Batch>(
     "onStep",
     "onEpoch",
   ]);
-  const { optimizer, schedule, signal } = o;
+  const { optimizer, scaler, schedule, signal } = o;
   if (typeof optimizer?.step !== "function" || typeof optimizer.zeroGrad !== "function") {
     throw new ArgumentError(`optimizer must be an optimizer, not ${show(optimizer)}`, {
       op,
       argument: "optimizer",
       value: optimizer,
       hint: "pass { optimizer: optim.adam(model.parameters(), { lr: 1e-3 }) }",
+    });
+  }
+  if (scaler !== undefined && !(scaler instanceof GradScaler)) {
+    throw new ArgumentError(`scaler must be a GradScaler, not ${show(scaler)}`, {
+      op,
+      argument: "scaler",
+      value: scaler,
     });
   }
   const epochs = checkInteger(op, "epochs", o.epochs ?? 1, 0);
@@ -129,8 +141,14 @@ export async function fit<Batch>(
           const scalars = objective(batch);
           meter.write(info, scalars);
           optimizer.zeroGrad();
-          scalars.loss.backward();
-          optimizer.step();
+          if (scaler) {
+            scaler.scale(scalars.loss).backward();
+            scaler.step(optimizer as AnyOptimizer);
+            scaler.update();
+          } else {
+            scalars.loss.backward();
+            optimizer.step();
+          }
         });
         await meter.tick();
       }

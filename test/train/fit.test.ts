@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import {
   DivergenceError,
   data,
+  GradScaler,
   GradtapeError,
   linear,
   memoryStats,
@@ -82,6 +83,33 @@ describe("fit", () => {
       return [values, await model.weight.toArray()];
     };
     expect(await run(30)).toEqual(await run(0));
+  });
+
+  it("trains with a scaler as without, and lets it skip steps", async () => {
+    const run = async (scaler?: GradScaler) => {
+      const { model, batches, ...rest } = setUp();
+      const values: number[] = [];
+      await train.fit(model, batches, {
+        ...rest,
+        scaler,
+        epochs: 2,
+        onStep: (s) => void values.push(s.values.loss),
+      });
+      return values;
+    };
+    const scaler = new GradScaler({ growthInterval: 4 });
+    expect(await run(scaler)).toEqual(await run());
+    expect(scaler.stateDict()).toMatchObject({ scale: 2 ** 19, growthTracker: 2 });
+    // With this scale every gradient is infinite.
+    const { model, batches, optimizer, objective } = setUp();
+    const large = new GradScaler({ initScale: 2 ** 127, backoffFactor: 0.999 });
+    await train.fit(model, batches, {
+      optimizer,
+      scaler: large,
+      objective: (batch) => ({ loss: objective(batch).loss.mul(1000) }),
+    });
+    expect([...model.weight.dataSync()]).toEqual([0, 0]);
+    expect(large.getScale()).toBeLessThan(2 ** 127);
   });
 
   it("names the step in which the loss became NaN", async () => {
@@ -208,6 +236,7 @@ describe("fit", () => {
       [() => train.fit(model, [1] as never, { optimizer }), /batches must be a loader.*data.loader/],
       [() => train.fit(model, batches, {} as never), /optimizer must be an optimizer, not undefined; pass/],
       [() => train.fit(model, batches, undefined as never), /optimizer must be/],
+      [() => train.fit(model, batches, { optimizer, scaler: {} as never }), /scaler must be a GradScaler/],
       [() => train.fit(model, batches, { optimizer, epochs: -1 }), /epochs must be an integer from 0/],
       [
         () => train.fit(model, batches, { optimizer, epoch: 1 } as never),
