@@ -69,6 +69,12 @@ def mlp(make_optimizer):
     return training_step(model, torch.randn(32, 64), torch.randint(0, 10, (32,)), make_optimizer(model.parameters()))
 
 
+def images():
+    model = nn.Sequential(nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    return training_step(model, torch.randn(64, 784), torch.randint(0, 10, (64,)), optimizer)
+
+
 def lenet(batch, variant):
     model = nn.Sequential(
         nn.Conv2d(1, 6, 5, padding=2), nn.Sigmoid(), nn.AvgPool2d(2),
@@ -122,6 +128,8 @@ def prepare(name, variant):
         return mlp(lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9))
     if name == "mlp-adam":
         return mlp(lambda p: torch.optim.Adam(p, lr=1e-3))
+    if name.startswith("mlp-images"):
+        return images()
     if name.startswith("lenet-"):
         return lenet(int(name.split("-")[1]), variant)
     if name == "block":
