@@ -1,5 +1,5 @@
 // Checks of user arguments that every op shares: tensors, options, numbers.
-import { type DType, isFloat, isHalf, show } from "./dtype.js";
+import { type DType, isFloat, show } from "./dtype.js";
 import { ArgumentError, DisposedError, DtypeError } from "./errors.js";
 import { showShape } from "./shape.js";
 import { Tensor } from "./tensor.js";
@@ -25,33 +25,14 @@ export function checkTensor(op: string, argument: string, value: unknown): Tenso
 export function checkFloatTensor(op: string, argument: string, value: unknown): Tensor {
   const t = checkTensor(op, argument, value);
   if (!isFloat(t.dtype)) {
-    throw new DtypeError(`${argument} must be float32 or float64, not ${t.dtype}`, {
+    throw new DtypeError(`${argument} must be a float tensor, not ${t.dtype}`, {
       op,
       argument,
       value: t.dtype,
       hint: `convert it with .to("float32")`,
     });
   }
-  refuseHalf(op, argument, t);
   return t;
-}
-
-/** A living tensor of a type that can be computed with. */
-export function checkComputed(op: string, argument: string, value: unknown): Tensor {
-  const t = checkTensor(op, argument, value);
-  refuseHalf(op, argument, t);
-  return t;
-}
-
-/** Refuses the 16-bit floats, which are for storage. */
-export function refuseHalf(op: string, argument: string, t: Tensor): void {
-  if (!isHalf(t.dtype)) return;
-  throw new DtypeError(`${argument} is ${t.dtype}, which is for storage and not for computing`, {
-    op,
-    argument,
-    value: t.dtype,
-    hint: 'convert it with .to("float32")',
-  });
 }
 
 export function checkSameDtype(op: string, names: [string, string], a: Tensor, b: Tensor): DType {

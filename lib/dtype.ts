@@ -2,8 +2,8 @@
 import { ArgumentError } from "./errors.js";
 
 /**
- * The element types of tensors. The 16-bit floats are for storage: tensors of them can be made, converted, moved, viewed, put
- * together, indexed, saved and loaded; to compute, convert them with `.to("float32")`.
+ * The element types of tensors. Operations on the 16-bit floats are computed in float32 and rounded once, to the nearest
+ * even, when the result is written; sums are never formed in 16 bits.
  */
 export type DType = "float32" | "float64" | "int32" | "int64" | "uint8" | "bool" | "float16" | "bfloat16";
 
@@ -56,9 +56,23 @@ export function isFloat(dtype: DType): boolean {
   return dtype === "float32" || dtype === "float64" || isHalf(dtype);
 }
 
-/** True for the 16-bit floats, which are for storage. */
+/** True for the 16-bit floats. */
 export function isHalf(dtype: DType): boolean {
   return dtype === "float16" || dtype === "bfloat16";
+}
+
+/** In what intermediate results of that type are kept, such as the mean that a gradient needs again. */
+export function accumulatorType(dtype: DType): DType {
+  return isHalf(dtype) ? "float32" : dtype;
+}
+
+/** The largest value of a 16-bit type that is below `x`. */
+export function halfBelow(dtype: DType, x: number): number {
+  const [mantissa, smallest] = dtype === "float16" ? [10, -14] : [7, -126];
+  const exponent = Math.max(Math.floor(Math.log2(Math.abs(x))), smallest);
+  const step = 2 ** (exponent - mantissa);
+  if (x === 2 ** exponent && exponent > smallest) return x - step / 2;
+  return (Math.ceil(x / step) - 1) * step;
 }
 
 export function typedArrayOf(dtype: DType, buffer: ArrayBuffer): TypedArray {

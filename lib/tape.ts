@@ -368,7 +368,8 @@ class Pass {
             { op: node.op },
           );
         }
-        this.deliver(inputs[i], dx);
+        // A rule that met float32 parameters beside 16-bit floats may have promoted.
+        this.deliver(inputs[i], dx.dtype === inputs[i].dtype ? dx : dx.to(inputs[i].dtype));
       }
     } finally {
       // What is retained by then is held by this pass, or saved by the tape of a recorded pass.

@@ -1,7 +1,7 @@
 // The tensor: a handle to native memory with a shape, a dtype and a place on the tape. Its operations are functions
 // in ops/, attached as methods by methods.ts.
 import { type Device, deviceIndex } from "./device.js";
-import { type DType, dtypeCode, isHalf, type TypedArray, typedArrayOf } from "./dtype.js";
+import { type DType, dtypeCode, isFloat, isHalf, type TypedArray, typedArrayOf } from "./dtype.js";
 import { ArgumentError, AutogradError, DisposedError, ShapeError } from "./errors.js";
 import { dispose, track, watchInstead } from "./memory.js";
 import { native } from "./native.js";
@@ -234,7 +234,7 @@ export class Tensor {
     }
     if (this.node)
       throw new AutogradError("only a leaf can change requiresGrad; use detach()", { op: "requiresGrad_" });
-    if (on && this.dtype !== "float32" && this.dtype !== "float64") {
+    if (on && !isFloat(this.dtype)) {
       throw new AutogradError(`only float tensors have gradients, not ${this.dtype}`, {
         op: "requiresGrad_",
       });

@@ -180,7 +180,7 @@ export abstract class Module<In extends unknown[] = [Tensor], Out = Tensor> {
     }
     const dtype = checkDtype("to", target, "target");
     if (!isFloat(dtype)) {
-      throw new DtypeError(`a module holds float32 or float64, not ${dtype}`, {
+      throw new DtypeError(`a module holds floats, not ${dtype}`, {
         op: "to",
         argument: "target",
         value: target,

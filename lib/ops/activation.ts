@@ -1,6 +1,6 @@
 // Activation functions. Where a network spends time in the gradient, one fused kernel computes it; while the backward
 // pass is recorded itself, the same formula is made of public ops, so that second derivatives exist.
-import { checkComputed, checkFloatTensor, checkNumber, checkOptions } from "../check.js";
+import { checkFloatTensor, checkNumber, checkOptions, checkTensor } from "../check.js";
 import { show } from "../dtype.js";
 import { ArgumentError } from "../errors.js";
 import { kernels } from "../native.js";
@@ -26,7 +26,7 @@ function fusedOr(kernel: BackwardKernel, dy: Tensor, saved: Tensor, rule: () => 
  * @example relu(tensor([-1, 2]))   // [0, 2]
  */
 export function relu(x: Tensor): Tensor {
-  checkComputed("relu", "x", x);
+  checkTensor("relu", "x", x);
   if (x.dtype === "bool") checkFloatTensor("relu", "x", x);
   const y = outputLike(x);
   kernels.relu(x.id, y.id);

@@ -3,7 +3,7 @@
 // Note [Promotion]. Two tensors meet in the larger dtype of bool < uint8 < int32 < int64 < float32 < float64. A number
 // takes the dtype of its tensor; only a fraction beside an integer tensor makes that float32, and an integer beside a
 // bool tensor makes it int64. Division always gives floats.
-import { checkComputed } from "../check.js";
+import { checkTensor } from "../check.js";
 import { type DType, isFloat, promoteTypes, show } from "../dtype.js";
 import { ArgumentError, DtypeError, noteCallSite } from "../errors.js";
 import { layoutLike } from "../layout.js";
@@ -68,7 +68,7 @@ export function binaryOutput(op: string, a: Tensor, b: Tensor, dtype: DType): Te
 
 function checkOperandKind(op: string, argument: string, value: unknown): void {
   if (typeof value === "number") return;
-  if (value instanceof Tensor) checkComputed(op, argument, value);
+  if (value instanceof Tensor) checkTensor(op, argument, value);
   else
     throw new ArgumentError(`${argument} must be a tensor or a number, not ${show(value)}`, {
       op,

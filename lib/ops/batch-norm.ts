@@ -1,5 +1,6 @@
 // Batch normalization, alone and with ReLU and an added tensor fused into its kernels.
 import { checkBoolean, checkFloatTensor, checkNumber, checkOptions, checkSameDtype } from "../check.js";
+import { accumulatorType } from "../dtype.js";
 import { ArgumentError, ShapeError } from "../errors.js";
 import { asChannelsLast, asContiguous, releaseCopy } from "../layout.js";
 import { kernels } from "../native.js";
@@ -152,8 +153,8 @@ function normalize(
   let mean: Tensor;
   let variance: Tensor;
   if (training) {
-    mean = allocate([channels], x.dtype, x.device);
-    variance = allocate([channels], x.dtype, x.device);
+    mean = allocate([channels], accumulatorType(x.dtype), x.device);
+    variance = allocate([channels], accumulatorType(x.dtype), x.device);
     kernels.batch_norm_moments(input.id, mean.id, variance.id);
     if (runningMean && runningVar && count > 0) {
       checkInPlace(op, runningMean);
@@ -216,8 +217,8 @@ function normalize(
     const xs = rowsOfChannels(x);
     const dys = rowsOfChannels(dy);
     const dx = x.requiresGrad ? allocateRows(x) : null;
-    const dWeight = weight?.requiresGrad ? allocate([channels], x.dtype, x.device) : null;
-    const dBias = bias?.requiresGrad ? allocate([channels], x.dtype, x.device) : null;
+    const dWeight = weight?.requiresGrad ? allocate([channels], weight.dtype, x.device) : null;
+    const dBias = bias?.requiresGrad ? allocate([channels], bias.dtype, x.device) : null;
     const dAddend = addend?.requiresGrad ? allocateRows(addend) : null;
     kernels.batch_norm_backward(
       dys.id,
@@ -264,7 +265,7 @@ export function gradientsOf(
 export function checkChannelTensor(op: string, argument: string, t: OptionalTensor, x: Tensor): void {
   if (t === null || t === undefined) return;
   checkFloatTensor(op, argument, t);
-  checkSameDtype(op, ["x", argument], x, t);
+  checkParameterDtype(op, argument, t, x);
   if (t.rank !== 1 || t.shape[0] !== x.shape[1]) {
     throw new ShapeError(
       `${argument} must be [${x.shape[1]}], one value per channel of x ${showShape(x.shape)}, not ${showShape(t.shape)}`,
@@ -275,6 +276,11 @@ export function checkChannelTensor(op: string, argument: string, t: OptionalTens
       },
     );
   }
+}
+
+/** Parameters have the dtype of `x`; next to 16-bit floats they may be float32, as under autocast. */
+export function checkParameterDtype(op: string, argument: string, t: Tensor, x: Tensor): void {
+  if (t.dtype !== accumulatorType(x.dtype)) checkSameDtype(op, ["x", argument], x, t);
 }
 
 /** `x` or a copy of it whose memory is rows of channels: [N, C] row-major, more dims channels-last. */

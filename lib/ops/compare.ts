@@ -1,5 +1,5 @@
 // Comparisons and logic, elementwise, with broadcasting. Results are bool and carry no gradient.
-import { checkComputed } from "../check.js";
+import { checkTensor } from "../check.js";
 import { isFloat, promoteTypes } from "../dtype.js";
 import { layoutLike } from "../layout.js";
 import { kernels } from "../native.js";
@@ -81,8 +81,8 @@ type Logic = "logical_and" | "logical_or" | "logical_xor";
 
 /** Anything but 0 counts as true. */
 function logic(op: string, kernel: Logic, a: Tensor, b: Tensor): Tensor {
-  checkComputed(op, "a", a);
-  checkComputed(op, "b", b);
+  checkTensor(op, "a", a);
+  checkTensor(op, "b", b);
   if (a.dtype !== "bool" || b.dtype !== "bool")
     return converted(a, b, "bool", (p, q) => logic(op, kernel, p, q));
   const y = binaryOutput(op, a, b, "bool");
@@ -107,5 +107,5 @@ export function logicalXor(a: Tensor, b: Tensor): Tensor {
 
 /** True where x is 0 (false), elementwise. */
 export function logicalNot(x: Tensor): Tensor {
-  return compare("logicalNot", "eq", checkComputed("logicalNot", "x", x), 0);
+  return compare("logicalNot", "eq", checkTensor("logicalNot", "x", x), 0);
 }

@@ -7,11 +7,13 @@
 // N is the batch, C and O are input and output channels; weights are (O, C / groups, kernel…).
 
 import { isWinogradAllowed } from "../backends.js";
+import { accumulatorType } from "../dtype.js";
 import { asChannelsLast, asContiguous, releaseCopy } from "../layout.js";
 import { kernels } from "../native.js";
 import { channelsLastStrides, type Shape } from "../shape.js";
 import { isGradEnabled, noGrad, record } from "../tape.js";
 import { allocate, type Tensor } from "../tensor.js";
+import { to } from "./copy.js";
 import { add_ } from "./inplace.js";
 import { sum } from "./reduce.js";
 import { reshape } from "./view.js";
@@ -71,7 +73,9 @@ export function backwardData(
   shape: Shape,
 ): Tensor {
   const from = channelsLast(dy);
-  const dx = allocate(shape, dy.dtype, dy.device, channelsLastStrides(shape));
+  // With a bias to come, before the one rounding.
+  const dtype = bias ? accumulatorType(dy.dtype) : dy.dtype;
+  let dx = allocate(shape, dtype, dy.device, channelsLastStrides(shape));
   const filter = asContiguous(weight);
   if (isNarrow(w, weight.shape, dx)) {
     // A convolution again, with the kernel turned around.
@@ -81,7 +85,12 @@ export function backwardData(
     kernels.conv_backward_data(from.id, filter.id, dx.id, ...steps(w), w.groups, isWinogradAllowed());
   }
   releaseCopy(filter, weight);
-  if (bias) noGrad(() => add_(dx, reshape(bias, [shape[1], ...new Array<number>(shape.length - 2).fill(1)])));
+  if (bias) {
+    const sums = dx;
+    const perChannel = [shape[1], ...new Array<number>(shape.length - 2).fill(1)];
+    dx = noGrad(() => to(add_(sums, reshape(bias, perChannel)), dy.dtype));
+    if (sums !== dx) sums.dispose();
+  }
   record(w.op, dx, bias ? [from, weight, bias] : [from, weight], saved(from, weight), (ddx) => {
     const ddxs = channelsLast(ddx);
     return [

@@ -23,7 +23,7 @@ export interface DropoutOptions {
  * Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov: Dropout: A Simple Way to Prevent Neural Networks from
  * Overfitting (JMLR 2014).
  *
- * @param x Of any shape, float32 or float64.
+ * @param x Of any shape and float type.
  * @returns Of the shape of `x`; `x` itself if not training or if p is 0.
  * @throws {@link ArgumentError} if p is not from 0 to 1.
  * @example dropout(x, { p: 0.1, training: model.training })

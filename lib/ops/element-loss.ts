@@ -2,7 +2,7 @@
 // one its gradient; where that gradient is itself recorded, it comes from the same loss made of public ops.
 import { grad } from "../autograd.js";
 import { checkBoolean, checkFloatTensor, checkNumber, checkOptions, checkSameDtype } from "../check.js";
-import { show } from "../dtype.js";
+import { isHalf, show } from "../dtype.js";
 import { ArgumentError, noteCallSite, ShapeError } from "../errors.js";
 import { layoutLike } from "../layout.js";
 import { kernels, native } from "../native.js";
@@ -12,6 +12,7 @@ import { allocate, type Tensor } from "../tensor.js";
 import { softplus } from "./activation.js";
 import { add, div, mul, sub } from "./arithmetic.js";
 import { eq, lt } from "./compare.js";
+import { inFloat32 } from "./half.js";
 import { checkReduction, type LossOptions, type LossReduction, reduceLoss } from "./loss.js";
 import { abs, clamp, exp, log, log1p, neg, square } from "./unary.js";
 import { where } from "./where.js";
@@ -216,6 +217,9 @@ export function binaryCrossEntropy(x: Tensor, target: Tensor, options?: BinaryCr
   const reduction = checkReduction(op, o.reduction);
   if (o.weight === undefined) return elementLoss(op, x, target, kinds.binary, reduction);
   const weight = checkWeight(op, "weight", x, o.weight);
+  if (isHalf(x.dtype)) {
+    return inFloat32([x, target, weight], (a, b, w) => binaryCrossEntropy(a, b, { ...o, weight: w }));
+  }
   return reduceLoss(mul(elementLoss(op, x, target, kinds.binary, "none"), weight), reduction);
 }
 
@@ -240,6 +244,11 @@ export function binaryCrossEntropyWithLogits(
   if (o.weight === undefined && o.posWeight === undefined)
     return elementLoss(op, x, target, kinds.binaryLogits, reduction);
   const weight = o.weight && checkWeight(op, "weight", x, o.weight);
+  if (isHalf(x.dtype)) {
+    return inFloat32([x, target, o.weight, o.posWeight], (a, b, weight, posWeight) =>
+      binaryCrossEntropyWithLogits(a, b, { ...o, weight, posWeight }),
+    );
+  }
   let losses: Tensor;
   if (o.posWeight === undefined) {
     losses = elementLoss(op, x, target, kinds.binaryLogits, "none");

@@ -1,7 +1,6 @@
 // Reading and writing at places that an index tensor names. Indices are int32 or int64 and count from 0; an index out
 // of range is an IndexError at the next await, because indices are not read on the host.
 import {
-  checkComputed,
   checkFloatTensor,
   checkInteger,
   checkNumber,
@@ -151,7 +150,7 @@ export function scatter(x: Tensor, dim: number, index: Tensor, source: Tensor | 
  */
 export function scatterAdd(x: Tensor, dim: number, index: Tensor, source: Tensor): Tensor {
   const op = "scatterAdd";
-  checkComputed(op, "x", x);
+  checkTensor(op, "x", x);
   refuseBool(op, x);
   const d = checkDimOf(op, dim, x);
   checkIndex(op, index);
@@ -225,7 +224,7 @@ export function indexAdd(
   const op = "indexAdd";
   const { d, shape } = checkSelection(op, x, dim, index);
   refuseBool(op, x);
-  checkComputed(op, "source", source);
+  checkTensor(op, "source", source);
   checkSameDtype(op, ["x", "source"], x, source);
   const alpha = checkNumber(op, "alpha", checkOptions(op, options, ["alpha"]).alpha ?? 1);
   if (!sameShape(source.shape, shape)) {
@@ -266,7 +265,7 @@ export interface EmbeddingOptions {
  * Rows of a table: y[…] = weight[index[…]].
  *
  * @param index Row numbers, of any shape.
- * @param weight (rows, features), float32 or float64.
+ * @param weight (rows, features), of a float type.
  * @returns Of the shape of `index` and one more dimension, features.
  * @throws {@link IndexError} at the next await, if an index is not from 0 to rows - 1.
  * @example embedding(tokens, table, { paddingIdx: 0 })   // tokens [N, T] to [N, T, features]

@@ -1,6 +1,6 @@
 // Updates of a tensor in place, for optimizers and for updates by hand inside of noGrad(). The dtype and shape of the
 // target stay as they are.
-import { checkComputed, checkNumber, checkOptions, checkTensor } from "../check.js";
+import { checkNumber, checkOptions, checkTensor } from "../check.js";
 import { type DType, isFloat, show } from "../dtype.js";
 import { ArgumentError, DtypeError, ShapeError } from "../errors.js";
 import { kernels } from "../native.js";
@@ -29,7 +29,7 @@ function checkSource(op: string, x: Tensor, argument: string, value: unknown): T
   if (argument === "b" && !(value instanceof Tensor)) {
     throw new ArgumentError(`b must be a tensor or a number, not ${show(value)}`, { op, argument, value });
   }
-  const b = checkComputed(op, argument, value);
+  const b = checkTensor(op, argument, value);
   if (
     !sameShape(b.shape, x.shape) &&
     !sameShape(broadcastShapes(op, x.shape, b.shape, "x", argument), x.shape)
@@ -56,7 +56,7 @@ type Binary = "add" | "sub" | "mul" | "div";
 
 function update(kernel: Binary, x: Tensor, b: Operand): Tensor {
   const op = `${kernel}_`;
-  const t = checkComputed(op, "x", x);
+  const t = checkTensor(op, "x", x);
   if (kernel === "div" && !isFloat(t.dtype)) {
     throw new DtypeError(`x is ${t.dtype}, and a quotient is a float`, {
       op,
@@ -108,7 +108,7 @@ function addScaled(
   const o = checkOptions(op, options, ["alpha"]);
   const alpha = o.alpha === undefined ? 1 : checkNumber(op, "alpha", o.alpha);
   if (alpha === 1) return update(plain, x, b);
-  const t = checkComputed(op, "x", x);
+  const t = checkTensor(op, "x", x);
   checkNumberFor(op, t, "alpha", alpha);
   if (typeof b === "number") return update(plain, t, b * alpha);
   if (t.dtype === "bool")
@@ -178,9 +178,9 @@ function addCombined(
 ): Tensor {
   const o = checkOptions(op, options, ["value"]);
   const value = o.value === undefined ? 1 : checkNumber(op, "value", o.value);
-  const t = checkComputed(op, "x", x);
+  const t = checkTensor(op, "x", x);
   if (!isFloat(t.dtype))
-    throw new DtypeError(`x must be float32 or float64, not ${t.dtype}`, {
+    throw new DtypeError(`x must be a float tensor, not ${t.dtype}`, {
       op,
       argument: "x",
       value: t.dtype,

@@ -1,5 +1,5 @@
 // The linear layer, alone and with an activation in the same kernel.
-import { checkComputed, checkFloatTensor, checkOptions, checkSameDtype } from "../check.js";
+import { checkTensor, checkFloatTensor, checkOptions, checkSameDtype } from "../check.js";
 import { show } from "../dtype.js";
 import { ArgumentError, ShapeError } from "../errors.js";
 import { asContiguous, releaseCopy } from "../layout.js";
@@ -51,8 +51,8 @@ export function linear(
   bias: Tensor | null = null,
   options?: LinearOptions,
 ): Tensor {
-  checkComputed("linear", "x", x);
-  checkComputed("linear", "weight", weight);
+  checkTensor("linear", "x", x);
+  checkTensor("linear", "weight", weight);
   checkOperands("linear", ["x", "weight"], x, weight);
   if (weight.rank !== 2) {
     throw new ShapeError(`weight must have 2 dimensions, [out, in], but is ${showShape(weight.shape)}`, {
@@ -69,7 +69,7 @@ export function linear(
     );
   }
   if (bias !== null) {
-    checkComputed("linear", "bias", bias);
+    checkTensor("linear", "bias", bias);
     checkSameDtype("linear", ["x", "bias"], x, bias);
     if (bias.rank !== 1 || bias.shape[0] !== outputs) {
       throw new ShapeError(

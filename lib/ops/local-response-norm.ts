@@ -1,9 +1,11 @@
 // Local response normalization, a composite of public ops.
 import { checkFloatTensor, checkInteger, checkNumber, checkOptions } from "../check.js";
+import { isHalf } from "../dtype.js";
 import { ShapeError } from "../errors.js";
 import { showShape } from "../shape.js";
 import type { Tensor } from "../tensor.js";
 import { add, mul, pow } from "./arithmetic.js";
+import { inFloat32 } from "./half.js";
 import { pad } from "./pad.js";
 import { square } from "./unary.js";
 import { slice } from "./view.js";
@@ -46,6 +48,8 @@ export function localResponseNorm(x: Tensor, size: number, options?: LocalRespon
   const alpha = checkNumber(op, "alpha", o.alpha ?? 1e-4);
   const beta = checkNumber(op, "beta", o.beta ?? 0.75);
   const k = checkNumber(op, "k", o.k ?? 1);
+
+  if (isHalf(x.dtype)) return inFloat32([x], (wide) => localResponseNorm(wide, size, options));
 
   const channels = x.shape[1];
   // Neighbours beyond the first and the last channel are zeros, and as many as there are channels suffice.

@@ -8,7 +8,7 @@ import {
   checkSameDtype,
   checkTensor,
 } from "../check.js";
-import { isFloat, show } from "../dtype.js";
+import { accumulatorType, isFloat, isHalf, show } from "../dtype.js";
 import { ArgumentError, DtypeError, noteCallSite, ShapeError } from "../errors.js";
 import { asContiguous, releaseCopy } from "../layout.js";
 import { kernels, native } from "../native.js";
@@ -16,6 +16,7 @@ import { type Shape, sameShape, showShape, stridesAreChannelsLast } from "../sha
 import { isGradEnabled, record } from "../tape.js";
 import { allocate, type Tensor } from "../tensor.js";
 import { add, div, mul } from "./arithmetic.js";
+import { inFloat32 } from "./half.js";
 import { mean, sum } from "./reduce.js";
 import { logSoftmax } from "./softmax.js";
 import { reshape } from "./view.js";
@@ -166,8 +167,8 @@ function indexCrossEntropy(logits: Tensor, target: Tensor, c: ClassTargets, smoo
   const t = asContiguous(target);
   const w = weight && asContiguous(weight);
   const y = allocate(reduction === "none" ? target.shape : [], logits.dtype, logits.device);
-  const lse = allocate(target.shape, logits.dtype, logits.device);
-  const total = allocate([], logits.dtype, logits.device);
+  const lse = allocate(target.shape, accumulatorType(logits.dtype), logits.device);
+  const total = allocate([], accumulatorType(logits.dtype), logits.device);
   kernels.cross_entropy_forward(x.id, t.id, w?.id ?? 0, y.id, lse.id, total.id, ignore, smoothing, mode);
   noteCallSite(native.sequence(y.id));
   record("crossEntropy", y, [logits], w ? [x, t, lse, total, w] : [x, t, lse, total], (dy) => {
@@ -231,11 +232,12 @@ function alongClasses(weight: Tensor, x: Tensor): Tensor {
 function probabilityCrossEntropy(
   logits: Tensor,
   target: Tensor,
-  { weight, reduction }: ClassTargets,
+  c: ClassTargets,
   smoothing: number,
   ignoreIndex: number | undefined,
 ): Tensor {
   const op = "crossEntropy";
+  const { weight, reduction } = c;
   checkSameDtype(op, ["logits", "target"], logits, target);
   if (!sameShape(target.shape, logits.shape)) {
     throw new ShapeError(
@@ -249,6 +251,11 @@ function probabilityCrossEntropy(
       argument: "ignoreIndex",
       value: ignoreIndex,
     });
+  }
+  if (isHalf(logits.dtype)) {
+    return inFloat32([logits, target, weight], (x, t, w) =>
+      probabilityCrossEntropy(x, t, { ...c, weight: w }, smoothing, ignoreIndex),
+    );
   }
   const dim = logits.rank === 1 ? 0 : 1;
   const classes = logits.shape[dim];
@@ -274,9 +281,12 @@ export function nllLoss(logProbs: Tensor, target: Tensor, options?: NllLossOptio
     const y = nllLoss(reshape(logProbs, [1, -1]), reshape(target, [1]), options);
     return c.reduction === "none" ? reshape(y, []) : y;
   }
-  const losses = nllLosses(logProbs, target, c);
-  if (c.reduction !== "mean") return reduceLoss(losses, c.reduction);
-  return div(sum(losses), sum(targetWeights(logProbs, target, c)));
+  if (c.reduction !== "mean") return reduceLoss(nllLosses(logProbs, target, c), c.reduction);
+  const weightedMean = (x: Tensor, weight: Tensor | undefined) =>
+    div(sum(nllLosses(x, target, { ...c, weight })), sum(targetWeights(x, target, { ...c, weight })));
+  return isHalf(logProbs.dtype)
+    ? inFloat32([logProbs, c.weight], weightedMean)
+    : weightedMean(logProbs, c.weight);
 }
 
 function nllLosses(logProbs: Tensor, target: Tensor, c: ClassTargets): Tensor {

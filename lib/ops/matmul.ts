@@ -1,5 +1,5 @@
 // Matrix products.
-import { checkComputed, checkSameDtype } from "../check.js";
+import { checkSameDtype, checkTensor } from "../check.js";
 import { DtypeError, ShapeError } from "../errors.js";
 import { asContiguous, releaseCopy } from "../layout.js";
 import { kernels } from "../native.js";
@@ -24,8 +24,8 @@ import { reshape } from "./view.js";
  * @example matmul(ones([2, 3]), ones([3, 4])).shape   // [2, 4]
  */
 export function matmul(a: Tensor, b: Tensor): Tensor {
-  checkComputed("matmul", "a", a);
-  checkComputed("matmul", "b", b);
+  checkTensor("matmul", "a", a);
+  checkTensor("matmul", "b", b);
   checkOperands("matmul", ["a", "b"], a, b);
   for (const [name, t] of [["a", a] as const, ["b", b] as const]) {
     if (t.rank === 0) {

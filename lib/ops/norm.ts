@@ -1,12 +1,6 @@
 // Normalization of each sample by itself: layer, RMS, group and instance normalization.
-import {
-  checkBoolean,
-  checkFloatTensor,
-  checkInteger,
-  checkNumber,
-  checkOptions,
-  checkSameDtype,
-} from "../check.js";
+import { checkBoolean, checkFloatTensor, checkInteger, checkNumber, checkOptions } from "../check.js";
+import { accumulatorType } from "../dtype.js";
 import { ArgumentError, ShapeError } from "../errors.js";
 import { asContiguous, releaseCopy } from "../layout.js";
 import { kernels } from "../native.js";
@@ -17,6 +11,7 @@ import {
   allocateRows,
   batchNorm,
   checkChannelTensor,
+  checkParameterDtype,
   gradientsOf,
   type OptionalTensor,
   rowsOfChannels,
@@ -113,7 +108,7 @@ function normalizeRows(
   ] as const) {
     if (t === null || t === undefined) continue;
     checkFloatTensor(op, argument, t);
-    checkSameDtype(op, ["x", argument], x, t);
+    checkParameterDtype(op, argument, t, x);
     if (!sameShape(t.shape, shape)) {
       throw new ShapeError(`${argument} must be ${showShape(shape)}, not ${showShape(t.shape)}`, {
         op,
@@ -128,8 +123,8 @@ function normalizeRows(
   const w = weight ? asContiguous(weight) : null;
   const b = bias ? asContiguous(bias) : null;
   const y = allocate(x.shape, x.dtype, x.device);
-  const mean = centred ? allocate([rows], x.dtype, x.device) : null;
-  const variance = allocate([rows], x.dtype, x.device);
+  const mean = centred ? allocate([rows], accumulatorType(x.dtype), x.device) : null;
+  const variance = allocate([rows], accumulatorType(x.dtype), x.device);
   if (x.numel > 0) {
     kernels.layer_norm_forward(input.id, w?.id ?? 0, b?.id ?? 0, y.id, mean?.id ?? 0, variance.id, size, eps);
   }
@@ -155,8 +150,8 @@ function normalizeRows(
       return gradientsOf(dx, weight, dWeight, bias, dBias);
     }
     const dx = x.requiresGrad ? allocate(x.shape, x.dtype, x.device) : null;
-    const dWeight = weight?.requiresGrad ? allocate(shape, x.dtype, x.device) : null;
-    const dBias = bias?.requiresGrad ? allocate(shape, x.dtype, x.device) : null;
+    const dWeight = weight?.requiresGrad ? allocate(shape, weight.dtype, x.device) : null;
+    const dBias = bias?.requiresGrad ? allocate(shape, bias.dtype, x.device) : null;
     const xs = asContiguous(x);
     const dys = asContiguous(dy);
     const ws = weight ? asContiguous(weight) : null;
@@ -300,8 +295,8 @@ function normalizeGroups(
 ): Tensor {
   const channels = x.shape[1];
   const y = allocateRows(x);
-  const mean = allocate([x.shape[0], groups], x.dtype, x.device);
-  const variance = allocate([x.shape[0], groups], x.dtype, x.device);
+  const mean = allocate([x.shape[0], groups], accumulatorType(x.dtype), x.device);
+  const variance = allocate([x.shape[0], groups], accumulatorType(x.dtype), x.device);
   if (x.numel > 0) {
     const input = rowsOfChannels(x);
     kernels.group_norm_forward(
@@ -356,8 +351,8 @@ function normalizeGroups(
       );
     }
     const dx = x.requiresGrad ? allocateRows(x) : null;
-    const dWeight = weight?.requiresGrad ? allocate([channels], x.dtype, x.device) : null;
-    const dBias = bias?.requiresGrad ? allocate([channels], x.dtype, x.device) : null;
+    const dWeight = weight?.requiresGrad ? allocate([channels], weight.dtype, x.device) : null;
+    const dBias = bias?.requiresGrad ? allocate([channels], bias.dtype, x.device) : null;
     const xs = rowsOfChannels(x);
     const dys = rowsOfChannels(dy);
     if (channels > 0) {

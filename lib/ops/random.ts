@@ -1,6 +1,6 @@
 // Random tensors and random fills. None of this is differentiable.
 import { checkFloatTensor, checkInteger, checkNumber, checkOptions, checkTensor } from "../check.js";
-import { type DType, isFloat } from "../dtype.js";
+import { type DType, halfBelow, isFloat, isHalf } from "../dtype.js";
 import { ArgumentError, DtypeError } from "../errors.js";
 import { asContiguous, releaseCopy } from "../layout.js";
 import { kernels } from "../native.js";
@@ -19,21 +19,27 @@ export interface RandomOptions extends TensorOptions {
 const randomOptions = ["dtype", "device", "requiresGrad", "generator"] as const;
 
 /** Writes random numbers into `y` by a kernel that takes a generator's state and a row-major tensor. */
-function drawInto(y: Tensor, generator: Generator, kernel: (state: number, y: number) => void): Tensor {
+function drawInto(y: Tensor, generator: Generator, kernel: Draw): Tensor {
   if (stridesAreContiguous(y.shape, y.strides)) {
-    kernel(generator.state.id, y.id);
+    kernel(generator.state.id, y);
     return y;
   }
   const copy = allocate(y.shape, y.dtype, y.device);
-  kernel(generator.state.id, copy.id);
+  kernel(generator.state.id, copy);
   kernels.copy(copy.id, y.id);
   copy.dispose();
   return y;
 }
 
-type Draw = (state: number, y: number) => void;
-const uniformKernel: Draw = (state, y) => kernels.random_uniform(state, y, 0, 1);
-const normalKernel: Draw = (state, y) => kernels.random_normal(state, y, 0, 1);
+type Draw = (state: number, y: Tensor) => void;
+const uniformKernel: Draw = (state, y) => uniform(state, y, 0, 1);
+const normalKernel: Draw = (state, y) => kernels.random_normal(state, y.id, 0, 1);
+
+/** From `from` up to `to`, which a 16-bit float nearest to a number below it may be. */
+function uniform(state: number, y: Tensor, from: number, to: number): void {
+  kernels.random_uniform(state, y.id, from, to);
+  if (isHalf(y.dtype) && from < to) kernels.clamp(y.id, -Infinity, halfBelow(y.dtype, to), y.id);
+}
 
 function make(op: string, shape: Shape, options: RandomOptions | undefined, kernel: Draw): Tensor {
   const sizes = checkShape(op, shape);
@@ -41,14 +47,14 @@ function make(op: string, shape: Shape, options: RandomOptions | undefined, kern
   const generator = checkGenerator(op, options?.generator, device);
   checkFloatDtype(op, dtype);
   const y = allocate(sizes, dtype, device);
-  kernel(generator.state.id, y.id);
+  kernel(generator.state.id, y);
   y.requiresGrad = requiresGrad;
   return y;
 }
 
 function checkFloatDtype(op: string, dtype: DType): void {
   if (!isFloat(dtype)) {
-    throw new DtypeError(`dtype must be float32 or float64, not ${dtype}`, {
+    throw new DtypeError(`dtype must be a float type, not ${dtype}`, {
       op,
       argument: "dtype",
       value: dtype,
@@ -169,7 +175,7 @@ export function bernoulli_(x: Tensor, options?: { p?: number; generator?: Genera
   const p = checkNumber("bernoulli_", "p", o.p ?? 0.5, 0, 1);
   const generator = checkGenerator("bernoulli_", o.generator, x.device);
   checkInPlace("bernoulli_", x);
-  return drawInto(x, generator, (state, y) => kernels.random_bernoulli_fill(state, y, p));
+  return drawInto(x, generator, (state, y) => kernels.random_bernoulli_fill(state, y.id, p));
 }
 
 /**
@@ -190,7 +196,7 @@ export function uniform_(x: Tensor, options?: { from?: number; to?: number; gene
     });
   const generator = checkGenerator(op, o.generator, x.device);
   checkInPlace(op, x);
-  return drawInto(x, generator, (state, y) => kernels.random_uniform(state, y, from, to));
+  return drawInto(x, generator, (state, y) => uniform(state, y, from, to));
 }
 
 /**
@@ -205,7 +211,7 @@ export function normal_(x: Tensor, options?: { mean?: number; std?: number; gene
   const std = checkFinite(op, "std", o.std ?? 1, 0);
   const generator = checkGenerator(op, o.generator, x.device);
   checkInPlace(op, x);
-  return drawInto(x, generator, (state, y) => kernels.random_normal(state, y, mean, std));
+  return drawInto(x, generator, (state, y) => kernels.random_normal(state, y.id, mean, std));
 }
 
 /**
@@ -228,7 +234,7 @@ export function truncNormal_(
     throw new ArgumentError(`a must not be above b (a ${a}, b ${b})`, { op, argument: "a", value: a });
   const generator = checkGenerator(op, o.generator, x.device);
   checkInPlace(op, x);
-  return drawInto(x, generator, (state, y) => kernels.random_truncated_normal(state, y, mean, std, a, b));
+  return drawInto(x, generator, (state, y) => kernels.random_truncated_normal(state, y.id, mean, std, a, b));
 }
 
 function checkFinite(op: string, argument: string, value: unknown, min = -Number.MAX_VALUE): number {

@@ -1,8 +1,8 @@
 // Reductions over any dimensions.
 //
 // Kernels take the reduced dims as bits, and write results of the shape that the user asked for.
-import { checkBoolean, checkComputed, checkFloatTensor, checkNumber, checkOptions } from "../check.js";
-import { isFloat, show } from "../dtype.js";
+import { checkBoolean, checkFloatTensor, checkNumber, checkOptions, checkTensor } from "../check.js";
+import { accumulatorType, isFloat, isHalf, show } from "../dtype.js";
 import { ArgumentError, ShapeError } from "../errors.js";
 import { layoutLike } from "../layout.js";
 import { kernels } from "../native.js";
@@ -12,6 +12,7 @@ import { allocate, allocateView, type Tensor } from "../tensor.js";
 import { add, div, mul, sub } from "./arithmetic.js";
 import { eq } from "./compare.js";
 import { tensor, zerosLike } from "./create.js";
+import { inFloat32 } from "./half.js";
 import { sign } from "./unary.js";
 import { expand, permute, reshape } from "./view.js";
 import { where } from "./where.js";
@@ -77,7 +78,7 @@ function spread(t: Tensor, { kept }: Reduction): Tensor {
  * @example sum(tensor([[1, 2], [3, 4]]), { dim: 0 }) // [4, 6]
  */
 export function sum(x: Tensor, options?: ReduceOptions): Tensor {
-  checkComputed("sum", "x", x);
+  checkTensor("sum", "x", x);
   return sumOver("sum", x, checkReduction("sum", x, options), 1);
 }
 
@@ -93,7 +94,7 @@ function sumOver(op: string, x: Tensor, r: Reduction, divisor: number): Tensor {
 /**
  * The mean of elements over `dim`; NaN where there are none.
  *
- * @param x float32 or float64, of any shape.
+ * @param x of a float type and any shape.
  * @throws {@link DtypeError} for integers and bools: convert them first.
  * @example mean(tensor([[1, 2], [3, 4]]), { dim: 1 }) // [1.5, 3.5]
  */
@@ -109,7 +110,7 @@ export function mean(x: Tensor, options?: ReduceOptions): Tensor {
  * @example prod(tensor([2, 3, 4])) // 24
  */
 export function prod(x: Tensor, options?: ReduceOptions): Tensor {
-  checkComputed("prod", "x", x);
+  checkTensor("prod", "x", x);
   const r = checkReduction("prod", x, options);
   const y = allocate(r.shape, isFloat(x.dtype) ? x.dtype : "int64", x.device);
   kernels.reduce_prod(x.id, y.id, r.bits, false);
@@ -120,8 +121,8 @@ export function prod(x: Tensor, options?: ReduceOptions): Tensor {
 
 /** For every element the product of all others that it is multiplied with: right with zeros too. */
 function others(x: Tensor, r: Reduction): Tensor {
-  const product = allocate(r.kept, x.dtype, x.device);
-  const zeros = allocate(r.kept, x.dtype, x.device);
+  const product = allocate(r.kept, accumulatorType(x.dtype), x.device);
+  const zeros = allocate(r.kept, accumulatorType(x.dtype), x.device);
   const w = allocate(x.shape, x.dtype, x.device, layoutLike(x));
   kernels.reduce_prod(x.id, product.id, r.bits, true);
   kernels.reduce_count(x.id, zeros.id, r.bits, true);
@@ -173,7 +174,7 @@ export function min(x: Tensor, options?: ReduceOptions): Tensor {
 type ExtremeKernel = (x: number, y: number, dims: number) => void;
 
 function extreme(op: string, x: Tensor, options: ReduceOptions | undefined, kernel: ExtremeKernel): Tensor {
-  checkComputed(op, "x", x);
+  checkTensor(op, "x", x);
   const r = checkReduction(op, x, options);
   checkNotEmpty(op, x, r.count);
   const y = allocate(r.shape, x.dtype, x.device);
@@ -186,7 +187,7 @@ function extreme(op: string, x: Tensor, options: ReduceOptions | undefined, kern
 /** 1 / (number of ties) where `x` has its extreme `y`, else 0; of absolute values, with the sign of `x`. A constant. */
 function ties(x: Tensor, y: Tensor, r: Reduction, absolute: boolean): Tensor {
   return noGrad(() => {
-    const count = allocate(r.kept, x.dtype, x.device);
+    const count = allocate(r.kept, accumulatorType(x.dtype), x.device);
     const w = allocate(x.shape, x.dtype, x.device, layoutLike(x));
     const extremes = spread(y, r);
     kernels.reduce_ties(x.id, extremes.id, count.id, r.bits, absolute);
@@ -228,7 +229,7 @@ export function argmin(x: Tensor, options?: ArgOptions): Tensor {
 }
 
 function argExtreme(op: string, x: Tensor, options: ArgOptions | undefined, largest: boolean): Tensor {
-  checkComputed(op, "x", x);
+  checkTensor(op, "x", x);
   const o = checkOptions(op, options, names);
   const keepdim = o.keepdim === undefined ? false : checkBoolean(op, "keepdim", o.keepdim);
   return noGrad(() => {
@@ -253,7 +254,7 @@ function argExtreme(op: string, x: Tensor, options: ArgOptions | undefined, larg
 
 /** True where any element over `dim` is not zero; false where there are none. A bool tensor. */
 export function any(x: Tensor, options?: ReduceOptions): Tensor {
-  checkComputed("any", "x", x);
+  checkTensor("any", "x", x);
   const r = checkReduction("any", x, options);
   const y = allocate(r.shape, "bool", x.device);
   kernels.reduce_any(x.id, y.id, r.bits);
@@ -262,7 +263,7 @@ export function any(x: Tensor, options?: ReduceOptions): Tensor {
 
 /** True where no element over `dim` is zero, and where there are none. A bool tensor. */
 export function all(x: Tensor, options?: ReduceOptions): Tensor {
-  checkComputed("all", "x", x);
+  checkTensor("all", "x", x);
   const r = checkReduction("all", x, options);
   const y = allocate(r.shape, "bool", x.device);
   kernels.reduce_all(x.id, y.id, r.bits);
@@ -278,7 +279,7 @@ export interface VarianceOptions extends ReduceOptions {
 /**
  * The variance of elements over `dim`: sum((x - mean(x))^2) / max(0, n - correction). As a method it is `x.var()`.
  *
- * @param x float32 or float64, of any shape.
+ * @param x of a float type and any shape.
  * @throws {@link DtypeError} for integers and bools.
  * @example variance(tensor([1, 2, 3, 4]), { correction: 0 }) // 1.25
  */
@@ -297,7 +298,7 @@ function spreadOf(op: string, x: Tensor, options: VarianceOptions | undefined, r
   const correction = checkNumber(op, "correction", options?.correction ?? 1);
   const divisor = Math.max(0, r.count - correction);
   const y = allocate(r.shape, x.dtype, x.device);
-  const centre = allocate(r.kept, x.dtype, x.device);
+  const centre = allocate(r.kept, accumulatorType(x.dtype), x.device);
   kernels.reduce_sum(x.id, centre.id, r.bits, r.count);
   kernels.reduce_squares(x.id, centre.id, y.id, r.bits, divisor, root);
   record(op, y, [x], [x, centre, y], (dy) => {
@@ -319,14 +320,15 @@ function inverse(y: Tensor): Tensor {
 /**
  * log(sum(exp(x))) over `dim`, without overflow: -Infinity where all elements are (or there are none).
  *
- * @param x float32 or float64, of any shape.
+ * @param x of a float type and any shape.
  * @example logSumExp(tensor([1000, 1000])) // 1000.6931
  */
 export function logSumExp(x: Tensor, options?: ReduceOptions): Tensor {
   checkFloatTensor("logSumExp", "x", x);
   const r = checkReduction("logSumExp", x, options);
+  if (isHalf(x.dtype)) return inFloat32([x], (wide) => logSumExp(wide, options));
   const y = allocate(r.shape, x.dtype, x.device);
-  const maximum = allocate(r.kept, x.dtype, x.device);
+  const maximum = allocate(r.kept, accumulatorType(x.dtype), x.device);
   if (r.count > 0) kernels.reduce_max(x.id, maximum.id, r.bits);
   else kernels.fill(maximum.id, -Infinity);
   kernels.reduce_log_sum_exp(x.id, maximum.id, y.id, r.bits);
@@ -353,7 +355,7 @@ export interface VectorNormOptions extends ReduceOptions {
 /**
  * The p-norm of elements over `dim`, as of one vector: (sum |x|^p)^(1/p). Where a 2-norm is 0, so is its gradient.
  *
- * @param x float32 or float64, of any shape.
+ * @param x of a float type and any shape.
  * @throws {@link ArgumentError} for another `p` than 0, 1, 2 and Infinity.
  * @example norm(tensor([3, 4])) // 5
  */

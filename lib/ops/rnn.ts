@@ -3,7 +3,7 @@
 // T steps, batch N, I inputs, H hidden units, G gates (1, LSTM 4, GRU 3) that lie side by side in G · H rows of weights.
 import { checkBoolean, checkFloatTensor, checkOptions, checkSameDtype } from "../check.js";
 import { deviceIndex } from "../device.js";
-import { dtypeCode, show } from "../dtype.js";
+import { accumulatorType, dtypeCode, show } from "../dtype.js";
 import { ArgumentError, ShapeError } from "../errors.js";
 import { asContiguous, releaseCopy } from "../layout.js";
 import { kernels, native } from "../native.js";
@@ -387,7 +387,15 @@ export function run(
   const given = all.filter((t) => t !== null);
   // What only the gradient needs is not kept without one.
   const bytes = needsGrad(given)
-    ? native.rnnReserveBytes(deviceIndex(x.device), mode, dtypeCode(dtype), steps, batch, inputs, hidden)
+    ? native.rnnReserveBytes(
+        deviceIndex(x.device),
+        mode,
+        dtypeCode(accumulatorType(dtype)),
+        steps,
+        batch,
+        inputs,
+        hidden,
+      )
     : 0;
   const reserve = bytes > 0 ? allocate([bytes], "uint8", device) : null;
   const y = allocate([steps, batch, hidden], dtype, device);

@@ -1,5 +1,5 @@
 // Running sums and products along one dimension.
-import { checkComputed, checkOptions } from "../check.js";
+import { checkOptions, checkTensor } from "../check.js";
 import { isFloat } from "../dtype.js";
 import { ArgumentError } from "../errors.js";
 import { asContiguous, layoutLike, releaseCopy } from "../layout.js";
@@ -15,7 +15,7 @@ export interface ScanOptions {
 }
 
 function scanDim(op: string, x: Tensor, options: ScanOptions): number {
-  checkComputed(op, "x", x);
+  checkTensor(op, "x", x);
   const { dim } = checkOptions(op, options, ["dim"]);
   if (dim === undefined) {
     throw new ArgumentError("dim must be given", {

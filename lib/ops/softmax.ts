@@ -18,7 +18,7 @@ export interface SoftmaxOptions {
 /**
  * exp(x) / sum(exp(x)) along `dim`, computed without overflow.
  *
- * @param x float32 or float64, of any shape.
+ * @param x of a float type and any shape.
  * @returns the shape of `x`; every line along `dim` sums to 1. A line of -Infinity alone gives NaN.
  * @throws {@link ShapeError} if `dim` is out of range.
  * @example softmax(tensor([0, Math.log(3)])) // [0.25, 0.75]

@@ -1,6 +1,6 @@
 // Sorting along one dimension, and choosing the largest. NaN counts as larger than every number, and elements that are
 // equal keep their order.
-import { checkBoolean, checkComputed, checkInteger, checkOptions } from "../check.js";
+import { checkBoolean, checkInteger, checkOptions, checkTensor } from "../check.js";
 import { isFloat } from "../dtype.js";
 import { ShapeError } from "../errors.js";
 import { asContiguous, releaseCopy } from "../layout.js";
@@ -54,7 +54,7 @@ export function argsort(x: Tensor, options?: SortOptions): Tensor {
 }
 
 function sorted(op: string, x: Tensor, options: SortOptions | undefined): SortResult {
-  checkComputed(op, "x", x);
+  checkTensor(op, "x", x);
   const o = checkOptions(op, options, ["dim", "descending", "stable"]);
   const dim = checkDim(op, o.dim ?? -1, x.rank);
   const descending = checkBoolean(op, "descending", o.descending ?? false);
@@ -71,7 +71,7 @@ function sorted(op: string, x: Tensor, options: SortOptions | undefined): SortRe
  */
 export function topK(x: Tensor, k: number, options?: TopKOptions): SortResult {
   const op = "topK";
-  checkComputed(op, "x", x);
+  checkTensor(op, "x", x);
   const o = checkOptions(op, options, ["dim", "largest", "sorted"]);
   const dim = checkDim(op, o.dim ?? -1, x.rank);
   const largest = checkBoolean(op, "largest", o.largest ?? true);

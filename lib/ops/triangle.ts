@@ -1,5 +1,5 @@
 // Triangles of matrices, such as causal masks.
-import { checkComputed, checkInteger, checkOptions } from "../check.js";
+import { checkInteger, checkOptions, checkTensor } from "../check.js";
 import { ShapeError } from "../errors.js";
 import { asContiguous, releaseCopy } from "../layout.js";
 import { kernels } from "../native.js";
@@ -34,7 +34,7 @@ function triangle(
   options: DiagonalOption | undefined,
   upper: boolean,
 ): Tensor {
-  checkComputed(op, "x", x);
+  checkTensor(op, "x", x);
   const diagonal = checkInteger(op, "diagonal", checkOptions(op, options, ["diagonal"]).diagonal ?? 0);
   if (x.rank < 2) {
     throw new ShapeError(`x must have at least two dimensions, not shape ${showShape(x.shape)}`, {

@@ -1,5 +1,5 @@
 // Elementwise functions of one tensor. Activations are in activation.ts.
-import { checkComputed, checkNumber, checkOptions } from "../check.js";
+import { checkNumber, checkOptions, checkTensor } from "../check.js";
 import { type DType, isFloat } from "../dtype.js";
 import { ArgumentError, DtypeError } from "../errors.js";
 import { layoutLike } from "../layout.js";
@@ -12,12 +12,12 @@ import { to } from "./copy.js";
 
 /** `x` as a float tensor: itself, or in float32 if it holds integers. */
 export function toFloat(op: string, x: Tensor): Tensor {
-  checkComputed(op, "x", x);
+  checkTensor(op, "x", x);
   return isFloat(x.dtype) ? x : to(x, "float32");
 }
 
 export function refuseBool(op: string, x: Tensor): Tensor {
-  checkComputed(op, "x", x);
+  checkTensor(op, "x", x);
   if (x.dtype === "bool") {
     throw new DtypeError("it is not defined for bool tensors", {
       op,
@@ -211,7 +211,7 @@ export function trunc(x: Tensor): Tensor {
 
 /** Integers are their own rounding. */
 function rounded(op: string, kernel: UnaryKernel, x: Tensor): Tensor {
-  checkComputed(op, "x", x);
+  checkTensor(op, "x", x);
   if (isFloat(x.dtype)) return stepwise(op, kernel, x);
   const y = outputLike(x);
   kernels.copy(x.id, y.id);
@@ -220,7 +220,7 @@ function rounded(op: string, kernel: UnaryKernel, x: Tensor): Tensor {
 
 /** True where x is NaN, elementwise. @example isNaN(tensor([NaN, 1]))   // [true, false] */
 export function isNaN(x: Tensor): Tensor {
-  checkComputed("isNaN", "x", x);
+  checkTensor("isNaN", "x", x);
   if (!isFloat(x.dtype)) return ne(x, x);
   const y = outputLike(x, "bool");
   kernels.is_nan(x.id, y.id);
@@ -229,7 +229,7 @@ export function isNaN(x: Tensor): Tensor {
 
 /** True where x is neither NaN nor infinite, elementwise. @example isFinite(tensor([Infinity, 1]))   // [false, true] */
 export function isFinite(x: Tensor): Tensor {
-  checkComputed("isFinite", "x", x);
+  checkTensor("isFinite", "x", x);
   if (!isFloat(x.dtype)) return eq(x, x);
   const y = outputLike(x, "bool");
   kernels.is_finite(x.id, y.id);

@@ -21,7 +21,7 @@ using ReadDone = void (*)(void* context, const Error* error, uint64_t sequence);
 class Backend {
  public:
   virtual ~Backend() = default;
-  virtual void run(const Command& command) { command.run(command); }
+  virtual void run(const Command& command);
   // `from` may change as soon as this returns.
   virtual void write(void* to, const void* from, int64_t bytes);
   // The elements of a tensor in row-major order. A device other than the CPU reads contiguous tensors only.

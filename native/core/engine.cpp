@@ -8,6 +8,8 @@
 #include "core/kernel.h"
 #include "core/stream.h"
 #include "core/transfer.h"
+#include "core/widen.h"
+#include "cpu/device.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -17,6 +19,11 @@
 #endif
 
 namespace gt {
+
+void Backend::run(const Command& command) {
+  static const KernelDef& copy = kernel("copy", DeviceType::cpu);
+  run_widened(command, copy, [](int64_t bytes) { return cpu::scratch(bytes, cpu::kWideScratch); });
+}
 
 void Backend::write(void* to, const void* from, int64_t bytes) {
   std::memcpy(to, from, static_cast<size_t>(bytes));

@@ -6,6 +6,9 @@
 // and the TypeScript declaration are both made from that record. Records are placed in a linker section as
 // constants, so that finding them runs no code of a file that was compiled for an instruction set this
 // processor may not have.
+//
+// A kernel that reads and writes 16-bit floats itself is KERNEL(copy, (In x, Out y), kTakesHalf); see
+// Note [16-bit floats] in widen.h for the others.
 #pragma once
 #include <cstdint>
 #include <type_traits>
@@ -35,6 +38,8 @@ struct OptOut : Out {
 
 enum class ArgKind : uint8_t { in, out, inout, opt_in, opt_out, integer, number, boolean };
 
+constexpr bool kTakesHalf = true;
+
 enum class DeviceType : uint8_t { cpu = 0, cuda = 1 };
 constexpr int kDeviceTypes = 2;
 
@@ -46,6 +51,7 @@ struct KernelDef {
   uint8_t argc;
   ArgKind kinds[kMaxArgs];
   void (*run)(const Command&);
+  bool takes_half;
 };
 
 template <class T>
@@ -100,8 +106,8 @@ struct KernelTraits<Function> {
   }
 
   static consteval KernelDef define(const char* name, const char* params, DeviceType device, uint8_t isa,
-                                    void (*run)(const Command&)) {
-    KernelDef def{name, params, device, isa, sizeof...(Args), {}, run};
+                                    void (*run)(const Command&), bool takes_half = false) {
+    KernelDef def{name, params, device, isa, sizeof...(Args), {}, run, takes_half};
     int i = 0;
     ((def.kinds[i++] = arg_kind<Args>()), ...);
     return def;
@@ -119,11 +125,11 @@ struct KernelTraits<Function> {
 #define GT_ISA 0
 #endif
 
-#define KERNEL(name, params)                                                                          \
+#define KERNEL(name, params, ...)                                                                     \
   static void name params;                                                                            \
   static void gt_run_##name(const ::gt::Command& c) { ::gt::KernelTraits<&name>::call(c); }           \
-  static constinit const ::gt::KernelDef gt_def_##name =                                              \
-      ::gt::KernelTraits<&name>::define(#name, #params, GT_DEVICE, GT_ISA, &gt_run_##name);           \
+  static constinit const ::gt::KernelDef gt_def_##name = ::gt::KernelTraits<&name>::define(           \
+      #name, #params, GT_DEVICE, GT_ISA, &gt_run_##name __VA_OPT__(, ) __VA_ARGS__);                  \
   [[gnu::used, gnu::section("gt_kernels")]] static constinit const ::gt::KernelDef* gt_entry_##name = \
       &gt_def_##name;                                                                                 \
   static void name params
@@ -139,5 +145,7 @@ struct KernelList {
   int count;
 };
 KernelList kernels();
+// One that exists.
+const KernelDef& kernel(const char* name, DeviceType device);
 
 }  // namespace gt

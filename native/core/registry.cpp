@@ -46,6 +46,15 @@ KernelList kernels() {
   return {list.data(), static_cast<int>(list.size())};
 }
 
+const KernelDef& kernel(const char* name, DeviceType device) {
+  const std::vector<KernelEntry>& list = entries_of_all();
+  const auto found = std::find_if(list.begin(), list.end(),
+                                  [&](const KernelEntry& e) { return std::strcmp(e.name, name) == 0; });
+  const KernelDef* def = found == list.end() ? nullptr : found->defs[static_cast<int>(device)];
+  if (!def) fail(ErrorCode::internal, "there is no kernel %s", name);
+  return *def;
+}
+
 // A kernel that only a GPU has is left out: JavaScript could not call it. One whose parameters differ is too;
 // test/native/kernels.test.ts finds those.
 void attach_kernels(const KernelDef* const* begin, const KernelDef* const* end) {

@@ -5,14 +5,14 @@
 
 namespace gt::cpu {
 
-KERNEL(copy, (In x, Out y)) {
+KERNEL(copy, (In x, Out y), kTakesHalf) {
   dispatch_stored(y->dtype, [&]<class Y>(Y*) {
     dispatch_stored(x->dtype,
                     [&]<class X>(X*) { map_unary<Y, X>("copy", *y, *x, [](X v) { return convert<Y>(v); }); });
   });
 }
 
-KERNEL(fill, (Out y, double value)) {
+KERNEL(fill, (Out y, double value), kTakesHalf) {
   dispatch_stored(y->dtype, [&]<class Y>(Y*) {
     const Y v = convert<Y>(value);
     Y* const to = y->data<Y>();

@@ -148,8 +148,8 @@ Device& device() {
 }
 
 void* scratch(int64_t bytes, int buffer) {
-  static void* memories[2];
-  static int64_t capacities[2];
+  static void* memories[3];
+  static int64_t capacities[3];
   void*& memory = memories[buffer];
   int64_t& capacity = capacities[buffer];
   if (bytes > capacity) {

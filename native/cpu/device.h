@@ -20,6 +20,7 @@ int available_cores();  // as affinity and cgroup quota allow
 // and is kept. Plans of oneDNN work in buffer 0; a kernel that runs some while it holds memory takes
 // buffer 1.
 void* scratch(int64_t bytes, int buffer = 0);
+constexpr int kWideScratch = 2;  // the buffer of Note [16-bit floats]
 
 int64_t physical_memory();  // of the machine or of the cgroup, whichever is smaller
 

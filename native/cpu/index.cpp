@@ -143,7 +143,7 @@ inline void select_rows(const char* op, const char* what, const Tensor& x, const
 
 }  // namespace
 
-KERNEL(gather, (In x, In index, Out y, int64_t dim)) {
+KERNEL(gather, (In x, In index, Out y, int64_t dim), kTakesHalf) {
   with_places("gather", *x, *index, *y, *y, dim, [&](const auto& for_each) {
     dispatch_width(*x, [&]<class T>(T*) {
       const T* const from = x->data<T>();
@@ -153,7 +153,7 @@ KERNEL(gather, (In x, In index, Out y, int64_t dim)) {
   });
 }
 
-KERNEL(scatter, (InOut y, In index, In source, int64_t dim)) {
+KERNEL(scatter, (InOut y, In index, In source, int64_t dim), kTakesHalf) {
   with_places("scatter", *y, *index, *source, *y, dim, [&](const auto& for_each) {
     dispatch_width(*y, [&]<class T>(T*) {
       const T* const from = source->data<T>();
@@ -175,11 +175,11 @@ KERNEL(scatter_add, (InOut y, In index, In source, int64_t dim)) {
   });
 }
 
-KERNEL(index_select, (In x, In index, Out y, int64_t dim)) {
+KERNEL(index_select, (In x, In index, Out y, int64_t dim), kTakesHalf) {
   select_rows("indexSelect", "the dimension has size", *x, *index, *y, dim);
 }
 
-KERNEL(embedding, (In index, In weight, Out y)) {
+KERNEL(embedding, (In index, In weight, Out y), kTakesHalf) {
   check_rank("embedding", "weight", *weight, 2, 2);
   select_rows("embedding", "the number of rows of weight is", *weight, *index, *y, 0);
 }
@@ -234,7 +234,7 @@ KERNEL(one_hot, (In index, Out y)) {
 }
 
 // y = x with the dimensions in the bits of `dims` reversed.
-KERNEL(flip, (In x, Out y, int64_t dims)) {
+KERNEL(flip, (In x, Out y, int64_t dims), kTakesHalf) {
   check_same_shape("flip", *x, *y);
   check_dtype("flip", "y", *y, x->dtype);
   dispatch_width(*x, [&]<class T>(T*) {

@@ -8,7 +8,7 @@
 
 namespace gt::cpu {
 
-KERNEL(pad_forward, (In x, Out y, int64_t dim, int64_t left, int64_t mode)) {
+KERNEL(pad_forward, (In x, Out y, int64_t dim, int64_t left, int64_t mode), kTakesHalf) {
   const Padding s = check_pad("pad_forward", *x, *y, dim, left, mode);
   const auto width = static_cast<int64_t>(dtype_size(x->dtype));
   const auto* const from = x->data<char>();

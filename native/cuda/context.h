@@ -61,7 +61,8 @@ struct Scope {
 
 // Device memory of at least this size, for one use: the next call with the same buffer number may give the
 // same memory, which is fine because one stream executes everything in order.
-constexpr int kScratchBuffers = 4;
+constexpr int kScratchBuffers = 5;
+constexpr int kWideScratch = 4;  // the buffer of Note [16-bit floats]
 void* scratch(int64_t bytes, int buffer = 0);
 
 // Throws the gt::Error for a failed call of the runtime; `what` names the call.

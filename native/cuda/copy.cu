@@ -37,13 +37,13 @@ struct Linspace {
 
 }  // namespace
 
-KERNEL(copy, (In x, Out y)) {
+KERNEL(copy, (In x, Out y), kTakesHalf) {
   dispatch_stored(y->dtype, [&]<class Y>(Y*) {
     dispatch_stored(x->dtype, [&]<class X>(X*) { map<Y, X>("copy", Convert<Y, X>(), *y, *x); });
   });
 }
 
-KERNEL(fill, (Out y, double value)) {
+KERNEL(fill, (Out y, double value), kTakesHalf) {
   dispatch_stored(y->dtype, [&]<class Y>(Y*) { map<Y>("fill", Constant<Y>{convert<Y>(value)}, *y); });
 }
 

@@ -306,7 +306,7 @@ struct CopySteps {
 
 }  // namespace
 
-KERNEL(gather, (In x, In index, Out y, int64_t dim)) {
+KERNEL(gather, (In x, In index, Out y, int64_t dim), kTakesHalf) {
   const char* const op = "gather";
   check_places(op, *x, *index, *y, dim);
   const Index at = index_of(op, *index, *y, x->shape[dim], kDimension);
@@ -317,7 +317,7 @@ KERNEL(gather, (In x, In index, Out y, int64_t dim)) {
   });
 }
 
-KERNEL(scatter, (InOut y, In index, In source, int64_t dim)) {
+KERNEL(scatter, (InOut y, In index, In source, int64_t dim), kTakesHalf) {
   check_places("scatter", *y, *index, *source, dim);
   const Index at = index_of("scatter", *index, *y, y->shape[dim], kDimension);
   if (index->numel == 0) return;
@@ -334,11 +334,11 @@ KERNEL(scatter_add, (InOut y, In index, In source, int64_t dim)) {
                    [&]<class T>(T*) { scatter_as<T, Increase<T>>(at, *y, *index, *source, dim); });
 }
 
-KERNEL(index_select, (In x, In index, Out y, int64_t dim)) {
+KERNEL(index_select, (In x, In index, Out y, int64_t dim), kTakesHalf) {
   select_rows("indexSelect", kDimension, *x, *index, *y, dim);
 }
 
-KERNEL(embedding, (In index, In weight, Out y)) {
+KERNEL(embedding, (In index, In weight, Out y), kTakesHalf) {
   check_rank("embedding", "weight", *weight, 2, 2);
   select_rows("embedding", kWeight, *weight, *index, *y, 0);
 }
@@ -385,7 +385,7 @@ KERNEL(one_hot, (In index, Out y)) {
 }
 
 // y = x with the dimensions in the bits of `dims` reversed.
-KERNEL(flip, (In x, Out y, int64_t dims)) {
+KERNEL(flip, (In x, Out y, int64_t dims), kTakesHalf) {
   check_same_shape("flip", *x, *y);
   check_dtype("flip", "y", *y, x->dtype);
   if (x->numel == 0) return;

@@ -58,7 +58,7 @@ struct PadBackward {
 
 }  // namespace
 
-KERNEL(pad_forward, (In x, Out y, int64_t dim, int64_t left, int64_t mode)) {
+KERNEL(pad_forward, (In x, Out y, int64_t dim, int64_t left, int64_t mode), kTakesHalf) {
   const Padding s = check_pad("pad_forward", *x, *y, dim, left, mode);
   if (s.outer == 0) return;
   dispatch_stored(x->dtype, [&]<class T>(T*) {

@@ -1,5 +1,6 @@
 #include "cuda/stream.h"
 
+#include <algorithm>
 #include <condition_variable>
 #include <cstdio>
 #include <cstring>
@@ -8,9 +9,23 @@
 #include <thread>
 #include <vector>
 
+#include "core/widen.h"
+
+extern "C" {
+extern const gt::KernelDef* __start_gt_kernels[] __attribute__((visibility("hidden")));
+extern const gt::KernelDef* __stop_gt_kernels[] __attribute__((visibility("hidden")));
+}
+
 namespace gt::cuda {
 
 namespace {
+
+const KernelDef& copy_kernel() {
+  static const KernelDef& copy =
+      **std::find_if(__start_gt_kernels, __stop_gt_kernels,
+                     [](const KernelDef* def) { return std::strcmp(def->name, "copy") == 0; });
+  return copy;
+}
 
 // Page-locked host memory, which the GPU copies from and to by itself. Getting some takes a millisecond, so
 // blocks are kept, by powers of two.
@@ -196,7 +211,7 @@ void close_stream(CudaStream* stream) {
 
 void run_command(CudaStream& stream, const Command& command) {
   const Scope scope({stream.gpu, stream.fault, command.sequence, command.def->name, command.settings});
-  command.def->run(command);
+  run_widened(command, copy_kernel(), [](int64_t bytes) { return scratch(bytes, kWideScratch); });
 }
 
 void write_memory(CudaStream& stream, void* to, const void* from, int64_t bytes) {

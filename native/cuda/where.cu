@@ -27,7 +27,7 @@ struct ChooseNumber {
 
 }  // namespace
 
-KERNEL(where, (In condition, OptIn a, double a_value, OptIn b, double b_value, Out y)) {
+KERNEL(where, (In condition, OptIn a, double a_value, OptIn b, double b_value, Out y), kTakesHalf) {
   check_dtype("where", "condition", *condition, Dtype::boolean);
   if (a) check_dtype("where", "a", *a, y->dtype);
   if (b) check_dtype("where", "b", *b, y->dtype);

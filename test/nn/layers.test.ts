@@ -350,7 +350,7 @@ describe("init", () => {
       "integers",
       () => nn.init.kaimingNormal_(zeros([3, 3], { dtype: "int32" })),
       "GT_DTYPE",
-      /kaimingNormal_: t must be float32 or float64/,
+      /kaimingNormal_: t must be a float tensor/,
     ],
     [
       "an unknown mode",

@@ -215,7 +215,7 @@ onEachDevice((device) => {
         [() => layer.forward(ones([5, 2, 4], on)), "GT_SHAPE", /\[T, N, 3\].*\[5, 2, 4\]/],
         [() => layer.forward(ones([3], on)), "GT_SHAPE", /x must be/],
         [() => layer.forward(ones([0, 2, 3], on)), "GT_SHAPE", /at least one step/],
-        [() => layer.forward(ones([5, 2, 3], { device, dtype: "int32" })), "GT_DTYPE", /x must be float/],
+        [() => layer.forward(ones([5, 2, 3], { device, dtype: "int32" })), "GT_DTYPE", /x must be a float/],
         [() => layer.forward(ones([5, 2, 3], { device, dtype: "float64" })), "GT_DTYPE", /float64/],
         [
           () => layer.forward(ones([5, 2, 3], on), state(ones([1, 3, 4], on))),

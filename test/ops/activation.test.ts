@@ -49,7 +49,7 @@ function testActivation<P = undefined>(
         run: () =>
           name === "sigmoid" || name === "tanh" ? gt.neg(tensor([true])) : op(tensor([true]), params[0]),
         code: "GT_DTYPE",
-        message: /must be float32 or float64, not bool|neg/,
+        message: /must be a float tensor, not bool|neg/,
       },
     ],
   });

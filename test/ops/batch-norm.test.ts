@@ -108,7 +108,7 @@ testOp<Params>("batchNorm", {
       name: "integers",
       run: () => batchNorm(ones([2, 3], { dtype: "int32" })),
       code: "GT_DTYPE",
-      message: /x must be float32 or float64, not int32/,
+      message: /x must be a float tensor, not int32/,
     },
     {
       name: "no tensor",

@@ -232,7 +232,7 @@ testOp<ConvOptions | undefined>("conv2d", {
       name: "integers",
       run: () => conv2d(zeros([1, 1, 5, 5], { dtype: "int32" }), zeros([2, 1, 3, 3])),
       code: "GT_DTYPE",
-      message: /conv2d: x must be float32 or float64, not int32/,
+      message: /conv2d: x must be a float tensor, not int32/,
     },
     {
       name: "mixed dtypes",

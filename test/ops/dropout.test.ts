@@ -44,7 +44,7 @@ testOp<{ p: number }>("dropout", {
       name: "integers",
       run: () => dropout(tensor(new Int32Array(2))),
       code: "GT_DTYPE",
-      message: /dropout: x must be float32/,
+      message: /dropout: x must be a float tensor/,
     },
     {
       name: "training as a number",

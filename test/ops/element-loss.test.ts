@@ -123,7 +123,7 @@ for (const [name, { op, value, fillX, fillT, params = [] }] of Object.entries(ca
         name: "integers",
         run: () => op(zeros([2], { dtype: "int32" }), zeros([2])),
         code: "GT_DTYPE",
-        message: `${name}: x must be float32 or float64, not int32`,
+        message: `${name}: x must be a float tensor, not int32`,
       },
       {
         name: "an unknown reduction",

@@ -139,7 +139,7 @@ describe("updates in place", () => {
     expectError({
       run: () => int(1).addcmul_(int(1), int(1)),
       code: "GT_DTYPE",
-      message: "addcmul_: x must be float32 or float64",
+      message: "addcmul_: x must be a float tensor",
     });
   });
   it("refuse wrong shapes and arguments", () => {

@@ -157,7 +157,7 @@ const errors = (op: typeof nllLoss, name: string, x: string) => [
     name: "integers",
     run: () => op(zeros([3, 5], { dtype: "int32" }), zeros([3], { dtype: "int64" })),
     code: "GT_DTYPE",
-    message: `${name}: ${x} must be float32 or float64`,
+    message: `${name}: ${x} must be a float tensor`,
   },
   {
     name: "an unknown reduction",

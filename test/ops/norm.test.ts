@@ -93,7 +93,7 @@ testOp<RowParams>("layerNorm", {
       name: "integers",
       run: () => layerNorm(ones([2, 3], { dtype: "int64" }), 3),
       code: "GT_DTYPE",
-      message: /x must be float32 or float64/,
+      message: /x must be a float tensor/,
     },
     {
       name: "a negative eps",

@@ -414,7 +414,12 @@ describe("recurrent layers refuse", () => {
       "GT_DTYPE",
       /x is float64 and weightHh is float32/,
     ],
-    ["integers", () => rnn(ones([5, 2, 3], { dtype: "int32" }), null, wi, wh), "GT_DTYPE", /x must be float/],
+    [
+      "integers",
+      () => rnn(ones([5, 2, 3], { dtype: "int32" }), null, wi, wh),
+      "GT_DTYPE",
+      /x must be a float/,
+    ],
     [
       "a disposed weight",
       () => gru(x, null, disposed(), ones([12, 4])),

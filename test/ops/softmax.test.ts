@@ -80,7 +80,7 @@ for (const [name, op, line] of [
         name: "integers",
         run: () => op(tensor([1, 2], { dtype: "int32" })),
         code: "GT_DTYPE",
-        message: `${name}: x must be float32 or float64, not int32`,
+        message: `${name}: x must be a float tensor, not int32`,
       },
       {
         name: "an unknown option",
