@@ -1,6 +1,7 @@
 // The public API: exports only.
 import "./methods.js";
 
+export { type AutocastOptions, autocast, isAutocastEnabled } from "./amp/autocast.js";
 export { GradScaler, type GradScalerOptions, type GradScalerState } from "./amp/grad-scaler.js";
 export * as autograd from "./autograd.js";
 export { type GradCheckOptions, type GradOptions, grad, gradCheck } from "./autograd.js";

@@ -3,6 +3,7 @@
 // Note [Recording]. An op computes its output with kernels and then calls record() with the inputs, the tensors that
 // its gradient rule needs, and the rule itself. Rules use public ops, so that recording them (createGraph) gives
 // second derivatives. A saved tensor is held by the tape until backward passes it, whatever its user does.
+import { withAutocast } from "./amp/mode.js";
 import { checkFunction, checkTensor } from "./check.js";
 import { ArgumentError, AutogradError, ShapeError } from "./errors.js";
 import { adopt, closeScope, drop, keepFor, madeInScope, openScope, retain } from "./memory.js";
@@ -226,7 +227,7 @@ export function runBackward(
   options: PassOptions,
 ): (Tensor | null)[] {
   const pass = new Pass(options);
-  return withGrad(options.createGraph, () => pass.run(outputs, seeds));
+  return withAutocast(null, () => withGrad(options.createGraph, () => pass.run(outputs, seeds)));
 }
 
 // Note [Who holds gradients]. A gradient on its way to a node is held by the pass, with one reference, after the scope of

@@ -3,6 +3,8 @@
 // Note [Promotion]. Two tensors meet in the larger dtype of bool < uint8 < int32 < int64 < float32 < float64. A number
 // takes the dtype of its tensor; only a fraction beside an integer tensor makes that float32, and an integer beside a
 // bool tensor makes it int64. Division always gives floats.
+import { inFullPrecision } from "../amp/autocast.js";
+import { autocastType } from "../amp/mode.js";
 import { checkTensor } from "../check.js";
 import { type DType, isFloat, promoteTypes, show } from "../dtype.js";
 import { ArgumentError, DtypeError, noteCallSite } from "../errors.js";
@@ -243,6 +245,11 @@ function numberDiv(value: number, x: Tensor): Tensor {
  * @example pow(tensor([1, 2, 3]), 2)   // [1, 4, 9]
  */
 export function pow(a: Operand, b: Operand): Tensor {
+  if (autocastType !== null) {
+    const [p, q] = [a, b].map((t) => (t instanceof Tensor ? t : null));
+    const cast = inFullPrecision([p, q], (p, q) => pow(p ?? a, q ?? b));
+    if (cast) return cast;
+  }
   if (typeof b === "number") return powNumber(a as Tensor, b);
   if (typeof a === "number") return numberPow(a, b);
   checkOperands("pow", a, b);

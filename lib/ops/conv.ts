@@ -3,6 +3,8 @@
 //
 // N is the batch, C and O are input and output channels. Weights are (O, C / groups, kernel…), and for transposed ones
 // (C, O / groups, kernel…).
+import { inLowerPrecision } from "../amp/autocast.js";
+import { autocastType } from "../amp/mode.js";
 import { checkFloatTensor, checkInteger, checkOptions, checkSameDtype } from "../check.js";
 import { warnWithoutCudnn } from "../cudnn.js";
 import { show } from "../dtype.js";
@@ -148,6 +150,10 @@ function conv(
   bias: Tensor | null | undefined,
   options: ConvOptions | undefined,
 ): Tensor {
+  const cast =
+    autocastType &&
+    inLowerPrecision([x, weight, bias], (x, weight, bias) => conv(op, rank, x, weight, bias, options));
+  if (cast) return cast;
   const o = checkOptions(op, options, ["stride", "padding", "dilation", "groups"]);
   checkOperands(op, rank, x, weight);
   const batched = x.rank === rank + 2;
@@ -224,6 +230,12 @@ function convTranspose(
   bias: Tensor | null | undefined,
   options: ConvTransposeOptions | undefined,
 ): Tensor {
+  const cast =
+    autocastType &&
+    inLowerPrecision([x, weight, bias], (x, weight, bias) =>
+      convTranspose(op, rank, x, weight, bias, options),
+    );
+  if (cast) return cast;
   const o = checkOptions(op, options, ["stride", "padding", "outputPadding", "dilation", "groups"]);
   checkOperands(op, rank, x, weight);
   const batched = x.rank === rank + 2;

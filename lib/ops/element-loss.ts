@@ -1,5 +1,7 @@
 // Losses that compare a prediction with its target element by element. One kernel computes the loss and its reduction,
 // one its gradient; where that gradient is itself recorded, it comes from the same loss made of public ops.
+import { inFullPrecision } from "../amp/autocast.js";
+import { autocastType } from "../amp/mode.js";
 import { grad } from "../autograd.js";
 import { checkBoolean, checkFloatTensor, checkNumber, checkOptions, checkSameDtype } from "../check.js";
 import { isHalf, show } from "../dtype.js";
@@ -118,11 +120,15 @@ function elementLoss(
  * @example mseLoss(model.forward(x), target).backward();
  */
 export function mseLoss(x: Tensor, target: Tensor, options?: LossOptions): Tensor {
+  const cast = autocastType && inFullPrecision([x, target], (x, target) => mseLoss(x, target, options));
+  if (cast) return cast;
   return simpleLoss("mseLoss", x, target, options, kinds.square);
 }
 
 /** The absolute error |x - target|; otherwise as {@link mseLoss}. */
 export function l1Loss(x: Tensor, target: Tensor, options?: LossOptions): Tensor {
+  const cast = autocastType && inFullPrecision([x, target], (x, target) => l1Loss(x, target, options));
+  if (cast) return cast;
   return simpleLoss("l1Loss", x, target, options, kinds.absolute);
 }
 
@@ -144,6 +150,8 @@ function simpleLoss(
  * @example smoothL1Loss(boxes, targets, { beta: 0.1 })
  */
 export function smoothL1Loss(x: Tensor, target: Tensor, options?: LossOptions & { beta?: number }): Tensor {
+  const cast = autocastType && inFullPrecision([x, target], (x, target) => smoothL1Loss(x, target, options));
+  if (cast) return cast;
   const op = "smoothL1Loss";
   const o = checkOptions(op, options, ["reduction", "beta"]);
   const beta = checkNumber(op, "beta", o.beta ?? 1, 0);
@@ -164,6 +172,8 @@ export function smoothL1Loss(x: Tensor, target: Tensor, options?: LossOptions & 
  * @example huberLoss(q, target, { delta: 1 })
  */
 export function huberLoss(x: Tensor, target: Tensor, options?: LossOptions & { delta?: number }): Tensor {
+  const cast = autocastType && inFullPrecision([x, target], (x, target) => huberLoss(x, target, options));
+  if (cast) return cast;
   const op = "huberLoss";
   const o = checkOptions(op, options, ["reduction", "delta"]);
   const delta = checkNumber(op, "delta", o.delta ?? 1, 0);
@@ -211,6 +221,9 @@ function checkWeight(op: string, argument: string, x: Tensor, weight: Tensor): T
  * @example binaryCrossEntropy(sigmoid(logits), target)
  */
 export function binaryCrossEntropy(x: Tensor, target: Tensor, options?: BinaryCrossEntropyOptions): Tensor {
+  const cast =
+    autocastType && inFullPrecision([x, target], (x, target) => binaryCrossEntropy(x, target, options));
+  if (cast) return cast;
   const op = "binaryCrossEntropy";
   const o = checkOptions(op, options, ["reduction", "weight"]);
   checkPair(op, x, target);
@@ -237,6 +250,10 @@ export function binaryCrossEntropyWithLogits(
   target: Tensor,
   options?: BinaryLogitsOptions,
 ): Tensor {
+  const cast =
+    autocastType &&
+    inFullPrecision([x, target], (x, target) => binaryCrossEntropyWithLogits(x, target, options));
+  if (cast) return cast;
   const op = "binaryCrossEntropyWithLogits";
   const o = checkOptions(op, options, ["reduction", "weight", "posWeight"]);
   checkPair(op, x, target);
@@ -276,6 +293,8 @@ export interface KlDivOptions {
  * @example klDiv(logSoftmax(student), softmax(teacher), { reduction: "batchMean" })
  */
 export function klDiv(x: Tensor, target: Tensor, options?: KlDivOptions): Tensor {
+  const cast = autocastType && inFullPrecision([x, target], (x, target) => klDiv(x, target, options));
+  if (cast) return cast;
   const op = "klDiv";
   const o = checkOptions(op, options, ["reduction", "logTarget"]);
   const kind = checkBoolean(op, "logTarget", o.logTarget ?? false) ? kinds.logDivergence : kinds.divergence;

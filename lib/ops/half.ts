@@ -5,18 +5,19 @@ import { to } from "./copy.js";
 
 type Operand = Tensor | null | undefined;
 
-/** `run` on operands that `convert` may replace; what it made is freed afterwards. */
+/** `run` on operands that `convert` may replace; what it made is freed afterwards, but for what `isKept` says. */
 export function withConverted<O extends readonly Operand[], T>(
-  operands: O,
+  operands: readonly [...O],
   convert: (t: Tensor) => Tensor,
   run: (...operands: O) => T,
+  isKept: (t: Tensor) => boolean = () => false,
 ): T {
   const now = operands.map((t) => (t?.id ? convert(t) : t));
   try {
     return run(...(now as unknown as O));
   } finally {
     now.forEach((t, i) => {
-      if (t && t !== operands[i]) t.dispose();
+      if (t && t !== operands[i] && !isKept(t)) t.dispose();
     });
   }
 }
@@ -26,11 +27,11 @@ export const widen = (t: Tensor): Tensor => (isHalf(t.dtype) ? to(t, "float32") 
 
 /** `run` on the operands in float32; the result is of the dtype of the first one. */
 export function inFloat32<O extends readonly [Tensor, ...Operand[]]>(
-  operands: O,
+  operands: readonly [...O],
   run: (...operands: O) => Tensor,
 ): Tensor {
   const wide = withConverted(operands, widen, run);
-  const y = to(wide, operands[0].dtype);
+  const y = to(wide, (operands[0] as Tensor).dtype);
   if (y !== wide) wide.dispose();
   return y;
 }

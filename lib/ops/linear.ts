@@ -1,5 +1,7 @@
 // The linear layer, alone and with an activation in the same kernel.
-import { checkTensor, checkFloatTensor, checkOptions, checkSameDtype } from "../check.js";
+import { inLowerPrecision } from "../amp/autocast.js";
+import { autocastType } from "../amp/mode.js";
+import { checkFloatTensor, checkOptions, checkSameDtype, checkTensor } from "../check.js";
 import { show } from "../dtype.js";
 import { ArgumentError, ShapeError } from "../errors.js";
 import { asContiguous, releaseCopy } from "../layout.js";
@@ -51,6 +53,10 @@ export function linear(
   bias: Tensor | null = null,
   options?: LinearOptions,
 ): Tensor {
+  const cast =
+    autocastType &&
+    inLowerPrecision([x, weight, bias], (x, weight, bias) => linear(x, weight, bias, options));
+  if (cast) return cast;
   checkTensor("linear", "x", x);
   checkTensor("linear", "weight", weight);
   checkOperands("linear", ["x", "weight"], x, weight);

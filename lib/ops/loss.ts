@@ -1,4 +1,6 @@
 // Losses for classes: cross-entropy of logits, and the negative log-likelihood of log-probabilities.
+import { inFullPrecision } from "../amp/autocast.js";
+import { autocastType } from "../amp/mode.js";
 import { grad } from "../autograd.js";
 import {
   checkFloatTensor,
@@ -147,6 +149,10 @@ function classLayout(x: Tensor): Tensor {
  * @see Label smoothing: Szegedy et al. 2016, https://arxiv.org/abs/1512.00567
  */
 export function crossEntropy(logits: Tensor, target: Tensor, options?: CrossEntropyOptions): Tensor {
+  const cast =
+    autocastType &&
+    inFullPrecision([logits, target], (logits, target) => crossEntropy(logits, target, options));
+  if (cast) return cast;
   const op = "crossEntropy";
   const o = checkOptions(op, options, ["weight", "ignoreIndex", "reduction", "labelSmoothing"]);
   const smoothing = checkNumber(op, "labelSmoothing", o.labelSmoothing ?? 0, 0, 1);
@@ -273,6 +279,8 @@ function probabilityCrossEntropy(
  * @example nllLoss(logSoftmax(logits, { dim: 1 }), target)
  */
 export function nllLoss(logProbs: Tensor, target: Tensor, options?: NllLossOptions): Tensor {
+  const cast = autocastType && inFullPrecision([logProbs], (logProbs) => nllLoss(logProbs, target, options));
+  if (cast) return cast;
   const op = "nllLoss";
   const o = checkOptions(op, options, ["weight", "ignoreIndex", "reduction"]);
   const c = checkClasses(op, "logProbs", logProbs, target, o);

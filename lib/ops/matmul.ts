@@ -1,4 +1,6 @@
 // Matrix products.
+import { inLowerPrecision } from "../amp/autocast.js";
+import { autocastType } from "../amp/mode.js";
 import { checkSameDtype, checkTensor } from "../check.js";
 import { DtypeError, ShapeError } from "../errors.js";
 import { asContiguous, releaseCopy } from "../layout.js";
@@ -24,6 +26,8 @@ import { reshape } from "./view.js";
  * @example matmul(ones([2, 3]), ones([3, 4])).shape   // [2, 4]
  */
 export function matmul(a: Tensor, b: Tensor): Tensor {
+  const cast = autocastType && inLowerPrecision([a, b], (a, b) => matmul(a, b));
+  if (cast) return cast;
   checkTensor("matmul", "a", a);
   checkTensor("matmul", "b", b);
   checkOperands("matmul", ["a", "b"], a, b);

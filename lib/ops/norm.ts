@@ -1,4 +1,6 @@
 // Normalization of each sample by itself: layer, RMS, group and instance normalization.
+import { inFullPrecision } from "../amp/autocast.js";
+import { autocastType } from "../amp/mode.js";
 import { checkBoolean, checkFloatTensor, checkInteger, checkNumber, checkOptions } from "../check.js";
 import { accumulatorType } from "../dtype.js";
 import { ArgumentError, ShapeError } from "../errors.js";
@@ -91,6 +93,12 @@ function normalizeRows(
   eps: number,
   centred: boolean,
 ): Tensor {
+  const cast =
+    autocastType &&
+    inFullPrecision([x, weight, bias], (x, weight, bias) =>
+      normalizeRows(op, x, normalizedShape, weight, bias, eps, centred),
+    );
+  if (cast) return cast;
   checkFloatTensor(op, "x", x);
   const given = typeof normalizedShape === "number" ? [normalizedShape] : normalizedShape;
   const shape = checkShape(op, given, "normalizedShape");
@@ -199,6 +207,10 @@ export function groupNorm(
   bias?: Tensor | null,
   options?: NormOptions,
 ): Tensor {
+  const cast =
+    autocastType &&
+    inFullPrecision([x, weight, bias], (x, weight, bias) => groupNorm(x, numGroups, weight, bias, options));
+  if (cast) return cast;
   const op = "groupNorm";
   checkRows(op, x, 2);
   checkInteger(op, "numGroups", numGroups, 1);

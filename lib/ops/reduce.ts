@@ -1,6 +1,8 @@
 // Reductions over any dimensions.
 //
 // Kernels take the reduced dims as bits, and write results of the shape that the user asked for.
+import { inFullPrecision } from "../amp/autocast.js";
+import { autocastType } from "../amp/mode.js";
 import { checkBoolean, checkFloatTensor, checkNumber, checkOptions, checkTensor } from "../check.js";
 import { accumulatorType, isFloat, isHalf, show } from "../dtype.js";
 import { ArgumentError, ShapeError } from "../errors.js";
@@ -78,6 +80,8 @@ function spread(t: Tensor, { kept }: Reduction): Tensor {
  * @example sum(tensor([[1, 2], [3, 4]]), { dim: 0 }) // [4, 6]
  */
 export function sum(x: Tensor, options?: ReduceOptions): Tensor {
+  const cast = autocastType && inFullPrecision([x], (x) => sum(x, options));
+  if (cast) return cast;
   checkTensor("sum", "x", x);
   return sumOver("sum", x, checkReduction("sum", x, options), 1);
 }
@@ -110,6 +114,8 @@ export function mean(x: Tensor, options?: ReduceOptions): Tensor {
  * @example prod(tensor([2, 3, 4])) // 24
  */
 export function prod(x: Tensor, options?: ReduceOptions): Tensor {
+  const cast = autocastType && inFullPrecision([x], (x) => prod(x, options));
+  if (cast) return cast;
   checkTensor("prod", "x", x);
   const r = checkReduction("prod", x, options);
   const y = allocate(r.shape, isFloat(x.dtype) ? x.dtype : "int64", x.device);
@@ -360,6 +366,8 @@ export interface VectorNormOptions extends ReduceOptions {
  * @example norm(tensor([3, 4])) // 5
  */
 export function norm(x: Tensor, options?: VectorNormOptions): Tensor {
+  const cast = autocastType && inFullPrecision([x], (x) => norm(x, options));
+  if (cast) return cast;
   checkFloatTensor("norm", "x", x);
   const r = checkReduction("norm", x, options, ["p"]);
   const p = options?.p ?? 2;

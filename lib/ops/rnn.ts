@@ -1,6 +1,8 @@
 // Recurrent layers: one layer in one direction, and single steps. Layers and directions are stacked in nn/rnn.ts.
 //
 // T steps, batch N, I inputs, H hidden units, G gates (1, LSTM 4, GRU 3) that lie side by side in G · H rows of weights.
+import { inLowerPrecision } from "../amp/autocast.js";
+import { autocastType } from "../amp/mode.js";
 import { checkBoolean, checkFloatTensor, checkOptions, checkSameDtype } from "../check.js";
 import { deviceIndex } from "../device.js";
 import { accumulatorType, dtypeCode, show } from "../dtype.js";
@@ -295,6 +297,14 @@ function layer(
   biasHh: Tensor | null,
   reverse: boolean | undefined,
 ): Outputs {
+  const cast =
+    autocastType &&
+    inLowerPrecision(
+      [x, h0, c0, weightIh, weightHh, biasIh, biasHh],
+      (x, h0, c0, weightIh, weightHh, biasIh, biasHh) =>
+        layer(op, mode, x, h0, c0, weightIh, weightHh, biasIh, biasHh, reverse),
+    );
+  if (cast) return cast;
   const back = reverse === undefined ? false : checkBoolean(op, "reverse", reverse);
   checkFloatTensor(op, "x", x);
   if (x.rank !== 2 && x.rank !== 3) {
@@ -348,6 +358,14 @@ function step(
   biasIh: Tensor | null,
   biasHh: Tensor | null,
 ): Outputs {
+  const cast =
+    autocastType &&
+    inLowerPrecision(
+      [x, h0, c0, weightIh, weightHh, biasIh, biasHh],
+      (x, h0, c0, weightIh, weightHh, biasIh, biasHh) =>
+        step(op, mode, x, h0, c0, weightIh, weightHh, biasIh, biasHh),
+    );
+  if (cast) return cast;
   checkFloatTensor(op, "x", x);
   if (x.rank !== 1 && x.rank !== 2) {
     throw new ShapeError(`x must be [N, I] or [I], not ${showShape(x.shape)}`, {

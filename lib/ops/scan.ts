@@ -1,4 +1,6 @@
 // Running sums and products along one dimension.
+import { inFullPrecision } from "../amp/autocast.js";
+import { autocastType } from "../amp/mode.js";
 import { checkOptions, checkTensor } from "../check.js";
 import { isFloat } from "../dtype.js";
 import { ArgumentError } from "../errors.js";
@@ -45,6 +47,8 @@ function scanned(x: Tensor, kernel: (x: number, y: number) => void): Tensor {
  * @example cumsum(tensor([1, 2, 3]), { dim: 0 }) // [1, 3, 6]
  */
 export function cumsum(x: Tensor, options: ScanOptions): Tensor {
+  const cast = autocastType && inFullPrecision([x], (x) => cumsum(x, options));
+  if (cast) return cast;
   return runningSum(x, scanDim("cumsum", x, options), false);
 }
 
@@ -63,6 +67,8 @@ function runningSum(x: Tensor, dim: number, reverse: boolean): Tensor {
  * @example cumprod(tensor([1, 2, 3]), { dim: 0 }) // [1, 2, 6]
  */
 export function cumprod(x: Tensor, options: ScanOptions): Tensor {
+  const cast = autocastType && inFullPrecision([x], (x) => cumprod(x, options));
+  if (cast) return cast;
   const dim = scanDim("cumprod", x, options);
   const y = scanned(x, (from, to) => kernels.cumprod(from, to, dim));
   return record("cumprod", y, [x], [x, y], (dy) => {

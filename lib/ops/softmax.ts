@@ -1,4 +1,6 @@
 // Softmax and its logarithm along one dimension.
+import { inFullPrecision } from "../amp/autocast.js";
+import { autocastType } from "../amp/mode.js";
 import { checkFloatTensor, checkOptions } from "../check.js";
 import { asContiguous, layoutLike, releaseCopy } from "../layout.js";
 import { kernels } from "../native.js";
@@ -36,6 +38,8 @@ export function logSoftmax(x: Tensor, options?: SoftmaxOptions): Tensor {
 }
 
 function normalized(op: string, x: Tensor, options: SoftmaxOptions | undefined, logarithm: boolean): Tensor {
+  const cast = autocastType && inFullPrecision([x], (x) => normalized(op, x, options, logarithm));
+  if (cast) return cast;
   checkFloatTensor(op, "x", x);
   const dim = checkDim(op, checkOptions(op, options, ["dim"]).dim ?? -1, x.rank);
   const strides = layoutLike(x);

@@ -1,6 +1,7 @@
 // Elementwise functions of one tensor. Activations are in activation.ts.
+import { autocastType } from "../amp/mode.js";
 import { checkNumber, checkOptions, checkTensor } from "../check.js";
-import { type DType, isFloat } from "../dtype.js";
+import { type DType, isFloat, isHalf } from "../dtype.js";
 import { ArgumentError, DtypeError } from "../errors.js";
 import { layoutLike } from "../layout.js";
 import { kernels } from "../native.js";
@@ -10,9 +11,26 @@ import { add, div, mul, promoteNumber, sub } from "./arithmetic.js";
 import { eq, ne } from "./compare.js";
 import { to } from "./copy.js";
 
+/** Those that lose too much in 16 bits, which autocast therefore runs in float32. */
+const inFullPrecision = new Set([
+  "exp",
+  "expm1",
+  "log",
+  "log1p",
+  "log2",
+  "rsqrt",
+  "reciprocal",
+  "tan",
+  "asin",
+  "acos",
+  "sinh",
+  "cosh",
+]);
+
 /** `x` as a float tensor: itself, or in float32 if it holds integers. */
 export function toFloat(op: string, x: Tensor): Tensor {
   checkTensor(op, "x", x);
+  if (autocastType !== null && isHalf(x.dtype) && inFullPrecision.has(op)) return to(x, "float32");
   return isFloat(x.dtype) ? x : to(x, "float32");
 }
 
