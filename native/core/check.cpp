@@ -85,11 +85,6 @@ void unsupported_dtype(const char* op, const Tensor& t) {
   fail(ErrorCode::dtype, "%s: dtype is not supported (%s)", op, ShapeText(t).text);
 }
 
-void not_computed_with(Dtype dtype) {
-  fail(ErrorCode::dtype, "%s tensors can be converted, moved and stored, and not computed with",
-       dtype_name(dtype));
-}
-
 void require(const char* op, bool condition, const char* what) {
   if (!condition) fail(ErrorCode::invalid_argument, "%s: %s", op, what);
 }

@@ -19,7 +19,6 @@ void check_channels_last(const char* op, const char* arg, const Tensor& t);
 void check_numel(const char* op, const char* arg, const Tensor& t, int64_t numel);
 void check_dim(const char* op, const Tensor& t, int64_t dim);
 [[noreturn]] void unsupported_dtype(const char* op, const Tensor& t);
-[[noreturn]] void not_computed_with(Dtype dtype);
 // False throws an invalid_argument error with this text.
 void require(const char* op, bool condition, const char* what);
 

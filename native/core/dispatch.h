@@ -8,7 +8,8 @@ namespace gt {
 
 namespace {
 
-// Calls body with a null pointer of the C++ type of a dtype: dispatch(x.dtype, [&]<class T>(T*) { … }).
+// Calls body with a null pointer of the C++ type of a dtype: dispatch(x.dtype, [&]<class T>(T*) { … }). The
+// 16-bit floats are computed as float, and only reach bodies that convert them, which map() does.
 template <class Body>
 inline void dispatch_all(Dtype dtype, const Body& body) {
   switch (dtype) {
@@ -24,12 +25,13 @@ inline void dispatch_all(Dtype dtype, const Body& body) {
       return body(static_cast<uint8_t*>(nullptr));
     case Dtype::boolean:
       return body(static_cast<bool*>(nullptr));
-    default:
-      not_computed_with(dtype);
+    case Dtype::f16:
+    case Dtype::bf16:
+      return body(static_cast<float*>(nullptr));
   }
 }
 
-// With the 16-bit floats too, for kernels that convert or only move elements.
+// With the 16-bit floats as they are stored, for kernels that convert or only move elements.
 template <class Body>
 inline void dispatch_stored(Dtype dtype, const Body& body) {
   if (dtype == Dtype::f16) return body(static_cast<Float16*>(nullptr));
@@ -42,6 +44,8 @@ template <class Body>
 inline void dispatch_numeric(const char* op, const Tensor& t, const Body& body) {
   switch (t.dtype) {
     case Dtype::f32:
+    case Dtype::f16:
+    case Dtype::bf16:
       return body(static_cast<float*>(nullptr));
     case Dtype::f64:
       return body(static_cast<double*>(nullptr));
@@ -60,6 +64,8 @@ template <class Body>
 inline void dispatch_float(const char* op, const Tensor& t, const Body& body) {
   switch (t.dtype) {
     case Dtype::f32:
+    case Dtype::f16:
+    case Dtype::bf16:
       return body(static_cast<float*>(nullptr));
     case Dtype::f64:
       return body(static_cast<double*>(nullptr));

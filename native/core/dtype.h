@@ -29,6 +29,10 @@ constexpr size_t dtype_size(Dtype dtype) {
   return 0;
 }
 
+constexpr bool is_half_type(Dtype dtype) { return dtype == Dtype::f16 || dtype == Dtype::bf16; }
+// In which elements of a type are computed.
+constexpr Dtype computed_type(Dtype dtype) { return is_half_type(dtype) ? Dtype::f32 : dtype; }
+
 constexpr const char* dtype_name(Dtype dtype) {
   switch (dtype) {
     case Dtype::f32:

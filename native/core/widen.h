@@ -12,7 +12,6 @@ namespace gt {
 
 namespace {
 
-constexpr bool is_half_type(Dtype dtype) { return dtype == Dtype::f16 || dtype == Dtype::bf16; }
 constexpr bool is_tensor(ArgKind kind) { return kind <= ArgKind::opt_out; }
 
 inline bool has_half(const Command& command) {

@@ -2,12 +2,14 @@
 //
 // Each op compiles a single inner loop per element type, over dense memory. An operand that is not dense
 // there (a broadcast one, a number, a transposed view) is copied into a small block in the first-level cache
-// beforehand, so that every case runs vectorised and the code stays small.
+// beforehand, so that every case runs vectorised and the code stays small. So is one of 16-bit floats, as
+// float32; see Note [16-bit floats] in core/widen.h.
 #pragma once
 #include <cstring>
 #include <utility>
 
 #include "cpu/iterator.h"
+#include "shared/convert.h"
 #include "shared/elementwise.h"
 
 namespace gt::cpu {
@@ -86,6 +88,18 @@ static void strided_copy(void* to, int64_t to_stride, const void* from, int64_t 
   for (int64_t i = 0; i < n; i++) y[i * to_stride] = x[i * from_stride];
 }
 
+// The same from a 16-bit type to float32, or back.
+template <class Y, class X>
+static void strided_convert(void* to, int64_t to_stride, const void* from, int64_t from_stride, int64_t n) {
+  Y* y = static_cast<Y*>(to);
+  const X* x = static_cast<const X*>(from);
+  if (to_stride == 1 && from_stride == 1) {
+    for (int64_t i = 0; i < n; i++) y[i] = convert<Y>(x[i]);
+  } else {
+    for (int64_t i = 0; i < n; i++) y[i * to_stride] = convert<Y>(x[i * from_stride]);
+  }
+}
+
 inline void strided_copy(size_t size, void* to, int64_t to_stride, const void* from, int64_t from_stride,
                          int64_t n) {
   if (size == 2)
@@ -108,7 +122,7 @@ template <int N>
   bool direct[N], all_direct = true;
   for (int k = 0; k < N; k++) {
     size[k] = dtype_size(operands[k]->dtype);
-    direct[k] = it.strides[k][inner] == 1 || row == 1;
+    direct[k] = (it.strides[k][inner] == 1 || row == 1) && !is_half_type(operands[k]->dtype);
     all_direct = all_direct && direct[k];
   }
   parallel_for(it.numel, it.numel, 64, [&](int64_t begin, int64_t end, int) {
@@ -136,13 +150,25 @@ template <int N>
             char* const here = at[k] + i * stride * static_cast<int64_t>(size[k]);
             from[k] = direct[k] ? here : block[k];
             if (direct[k] || (stride == 0 && filled[k] == here)) continue;
-            strided_copy(size[k], block[k], 1, here, stride, stride == 0 ? (row < kBlock ? row : kBlock) : m);
+            const int64_t count = stride == 0 ? (row < kBlock ? row : kBlock) : m;
+            if (operands[k]->dtype == Dtype::f16)
+              strided_convert<float, Float16>(block[k], 1, here, stride, count);
+            else if (operands[k]->dtype == Dtype::bf16)
+              strided_convert<float, BFloat16>(block[k], 1, here, stride, count);
+            else
+              strided_copy(size[k], block[k], 1, here, stride, count);
             if (stride == 0) filled[k] = here;
           }
           const int64_t stride = it.strides[0][inner];
           char* const here = at[0] + i * stride * static_cast<int64_t>(size[0]);
           loop(op, direct[0] ? here : block[0], from + 1, m);
-          if (!direct[0]) strided_copy(size[0], here, stride, block[0], 1, m);
+          if (direct[0]) continue;
+          if (operands[0]->dtype == Dtype::f16)
+            strided_convert<Float16, float>(here, stride, block[0], 1, m);
+          else if (operands[0]->dtype == Dtype::bf16)
+            strided_convert<BFloat16, float>(here, stride, block[0], 1, m);
+          else
+            strided_copy(size[0], here, stride, block[0], 1, m);
         }
       }
       begin += n;
@@ -155,7 +181,7 @@ template <int N>
   });
 }
 
-// y = f(x…) with broadcasting; Y and X are the types of the elements.
+// y = f(x…) with broadcasting; Y and X are the types of the elements, float for the 16-bit ones.
 template <class Y, class... X, class F, class... Operands>
 inline void map(const char* name, const F& f, const Tensor& y, const Operands&... x) {
   static_assert(sizeof...(X) == sizeof...(Operands));
@@ -166,7 +192,7 @@ inline void map(const char* name, const F& f, const Tensor& y, const Operands&..
 template <class Y, class T, class F>
 inline void map_scalar(const char* name, const F& f, const Tensor& y, const Tensor& x, double value,
                        bool reversed) {
-  const Scalar scalar(value, x.dtype);
+  const Scalar scalar(value, computed_type(x.dtype));
   const Tensor& number = scalar;
   map<Y, T, T>(name, f, y, reversed ? number : x, reversed ? x : number);
 }

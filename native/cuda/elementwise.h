@@ -90,13 +90,87 @@ struct Dense {
   GT_DEV void operator()(int64_t i) const { apply(i, std::index_sequence_for<X...>{}); }
 };
 
-// y = f(x…) with broadcasting; Y and X are the types of the elements.
+// An operand of which the elements are computed as T; where that is float, they may be stored in 16 bits. The
+// type is the same for all threads, so the choice costs next to nothing beside the memory access.
+struct Stored {
+  void* data;
+  Dtype dtype;
+
+  template <class T, class Index>
+  GT_DEV T read(Index i) const {
+    if constexpr (std::is_same_v<T, float>) {
+      if (dtype == Dtype::f16) return to_float(static_cast<const Float16*>(data)[i]);
+      if (dtype == Dtype::bf16) return to_float(static_cast<const BFloat16*>(data)[i]);
+    }
+    return static_cast<const T*>(data)[i];
+  }
+  template <class T, class Index>
+  GT_DEV void write(Index i, T value) const {
+    if constexpr (std::is_same_v<T, float>) {
+      if (dtype == Dtype::f16) {
+        static_cast<Float16*>(data)[i] = to_float16(value);
+        return;
+      }
+      if (dtype == Dtype::bf16) {
+        static_cast<BFloat16*>(data)[i] = to_bfloat16(value);
+        return;
+      }
+    }
+    static_cast<T*>(data)[i] = value;
+  }
+};
+
+// Strided and Dense with 16-bit operands.
+template <class F, class Index, class Y, class... X>
+struct StridedHalf {
+  static constexpr int N = 1 + sizeof...(X);
+  F f;
+  Walk<N, Index> walk;
+  Stored y, x[sizeof...(X) + 1];
+
+  template <size_t... K>
+  GT_DEV void apply(const Index (&at)[N], std::index_sequence<K...>) const {
+    y.template write<Y>(at[0], static_cast<Y>(f(x[K].template read<X>(at[K + 1])...)));
+  }
+  GT_DEV void operator()(int64_t i) const {
+    Index at[N];
+    walk.locate(static_cast<Index>(i), at);
+    apply(at, std::index_sequence_for<X...>{});
+  }
+};
+template <class F, class Y, class... X>
+struct DenseHalf {
+  F f;
+  Stored y, x[sizeof...(X) + 1];
+
+  template <size_t... K>
+  GT_DEV void apply(int64_t i, std::index_sequence<K...>) const {
+    y.template write<Y>(i, static_cast<Y>(f(x[K].template read<X>(i)...)));
+  }
+  GT_DEV void operator()(int64_t i) const { apply(i, std::index_sequence_for<X...>{}); }
+};
+
+// y = f(x…) with broadcasting; Y and X are the types of the elements, float for the 16-bit ones.
 template <class Y, class... X, class F, class... Operands>
 inline void map(const char* op, const F& f, const Tensor& y, const Operands&... x) {
   static_assert(sizeof...(X) == sizeof...(Operands));
   const Tensor* const operands[] = {&y, &x...};
   constexpr int N = 1 + sizeof...(X);
   const Iterator<N> it = make_iterator(op, operands);
+  if constexpr (std::is_same_v<Y, float> || (std::is_same_v<X, float> || ...)) {
+    if (is_half_type(y.dtype) || (is_half_type(x.dtype) || ...)) {
+      const Stored to{y.raw, y.dtype};
+      if (is_dense(it))
+        each(it.numel, DenseHalf<F, Y, X...>{f, to, {{x.raw, x.dtype}...}});
+      else if (fits_32_bits(it))
+        each(it.numel,
+             StridedHalf<F, uint32_t, Y, X...>{f, Walk<N, uint32_t>(it), to, {{x.raw, x.dtype}...}});
+      else
+        each(it.numel,
+             StridedHalf<F, uint64_t, Y, X...>{f, Walk<N, uint64_t>(it), to, {{x.raw, x.dtype}...}});
+      return;
+    }
+  }
   if (is_dense(it)) {
     each(it.numel, Dense<F, Y, X...>{f, y.data<Y>(), {x.raw..., nullptr}});
   } else if (fits_32_bits(it)) {

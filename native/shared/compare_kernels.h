@@ -28,10 +28,10 @@ inline void classify(const char* name, const Tensor& x, const Tensor& y) {
 
 }  // namespace
 
-#define COMPARE(name, F)                                               \
-  KERNEL(name, (In a, In b, Out y)) { compare<F>(#name, *a, *b, *y); } \
-  KERNEL(name##_scalar, (In x, double value, bool reversed, Out y)) {  \
-    compare_scalar<F>(#name, *x, value, reversed, *y);                 \
+#define COMPARE(name, F)                                                           \
+  KERNEL(name, (In a, In b, Out y), kTakesHalf) { compare<F>(#name, *a, *b, *y); } \
+  KERNEL(name##_scalar, (In x, double value, bool reversed, Out y), kTakesHalf) {  \
+    compare_scalar<F>(#name, *x, value, reversed, *y);                             \
   }
 
 COMPARE(eq, Eq)
@@ -41,8 +41,8 @@ COMPARE(le, Le)
 
 #undef COMPARE
 
-KERNEL(is_nan, (In x, Out y)) { classify<IsNan>("is_nan", *x, *y); }
-KERNEL(is_finite, (In x, Out y)) { classify<IsFinite>("is_finite", *x, *y); }
+KERNEL(is_nan, (In x, Out y), kTakesHalf) { classify<IsNan>("is_nan", *x, *y); }
+KERNEL(is_finite, (In x, Out y), kTakesHalf) { classify<IsFinite>("is_finite", *x, *y); }
 
 // On bool tensors, these are the arithmetic of truth values.
 KERNEL(logical_and, (In a, In b, Out y)) {
