@@ -70,7 +70,10 @@ inline void run_widened(const Command& command, const KernelDef& copy, const Scr
       from.numel = to.numel = from.numel / from.shape[d];
       from.shape[d] = to.shape[d] = 1;
     }
-    Command c{copy.run, &copy, command.sequence, 2, 0, 0, {}};
+    Command c = command;
+    c.run = copy.run;
+    c.def = &copy;
+    c.argc = 2;
     c.args[0].tensor = &from;
     c.args[1].tensor = &to;
     copy.run(c);
