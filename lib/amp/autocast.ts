@@ -41,14 +41,7 @@ export function autocast<T>(options: AutocastOptions, fn: () => T): T {
   const op = "autocast";
   const o = checkOptions(op, options, ["dtype", "enabled"]);
   checkFunction(op, "fn", fn);
-  const dtype = o.dtype ?? "bfloat16";
-  if (dtype !== "float16" && dtype !== "bfloat16") {
-    throw new DtypeError(`dtype must be "float16" or "bfloat16", not ${show(dtype)}`, {
-      op,
-      argument: "dtype",
-      value: dtype,
-    });
-  }
+  const dtype = checkAutocastType(op, "dtype", o.dtype ?? "bfloat16");
   const enabled = o.enabled === undefined ? true : checkBoolean(op, "enabled", o.enabled);
   depth++;
   try {
@@ -56,6 +49,16 @@ export function autocast<T>(options: AutocastOptions, fn: () => T): T {
   } finally {
     if (--depth === 0) forgetCasts();
   }
+}
+
+/** Checks the name of a 16-bit float. */
+export function checkAutocastType(op: string, argument: string, dtype: unknown): "float16" | "bfloat16" {
+  if (dtype === "float16" || dtype === "bfloat16") return dtype;
+  throw new DtypeError(`${argument} must be "float16" or "bfloat16", not ${show(dtype)}`, {
+    op,
+    argument,
+    value: dtype,
+  });
 }
 
 /** True inside of an {@link autocast} that is enabled. */

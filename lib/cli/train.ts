@@ -18,6 +18,7 @@ export interface TrainFlags {
   seed: number;
   device: string;
   threads?: number;
+  autocast?: "float16" | "bfloat16";
   out?: string;
   overwrite?: boolean;
   json?: boolean;
@@ -42,6 +43,7 @@ export async function trainCommand(
     lr: flags.lr ?? recipe.lr,
     seed: flags.seed,
     device,
+    autocast: flags.autocast,
   };
 
   manualSeed(settings.seed);
@@ -117,6 +119,7 @@ export async function trainCommand(
     result = await train.fit(model, batches, {
       optimizer,
       epochs: settings.epochs,
+      autocast: settings.autocast,
       schedule: recipe.schedule && ((done) => settings.lr * recipe.schedule!(done)),
       signal: interrupt.signal,
       onStep: async ({ values, ...info }) => {
@@ -144,6 +147,7 @@ export async function trainCommand(
     const test = result.aborted
       ? null
       : await train.evaluate(model, data.loader(testData, { batchSize: 256, device }), {
+          autocast: settings.autocast,
           signal: interrupt.signal,
         });
     if (test && !interrupt.signal.aborted) metric({ type: "test", ...test });
