@@ -56,6 +56,12 @@ function makeProgram(terminal: Terminal, done: (code: number) => void): Command 
     .option("--lr <x>", "learning rate (default: the model's recipe)", positive("--lr"))
     .option("--seed <n>", "what initial weights and the order of samples depend on", integer("--seed", 0), 0)
     .addOption(device())
+    .addOption(
+      new Option("--autocast <type>", "compute in mixed precision (default: float32)").choices([
+        "bfloat16",
+        "float16",
+      ]),
+    )
     .option("--threads <n>", "threads of the CPU (default: its cores)", integer("--threads", 1, 1024))
     .option("--out <folder>", "the run folder (default: runs/<model>-<data>-<number>)")
     .option("--overwrite", "replace the run in --out")

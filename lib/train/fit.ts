@@ -1,4 +1,5 @@
 // The training loop.
+import { autocast, checkAutocastType } from "../amp/autocast.js";
 import { GradScaler } from "../amp/grad-scaler.js";
 import { checkFunction, checkInteger, checkOptions } from "../check.js";
 import { show } from "../dtype.js";
@@ -40,6 +41,10 @@ export interface FitOptions<Batch> {
   epochs?: number;
   /** The learning rate of a step, from the part of all steps that is done (from 0 to below 1). Default: stays as it is. */
   schedule?: (progress: number) => number;
+  /**
+   * Computes in mixed precision, see {@link autocast}. With "float16" the loss is scaled, by `scaler` or by one of its own. Default: neither.
+   */
+  autocast?: "float16" | "bfloat16";
   /** Data to evaluate after every epoch. */
   validation?: Batches<Batch>;
   /** Stops training after the step at work. */
@@ -88,6 +93,7 @@ export async function fit<Batch>(
   const o = checkOptions(op, options, [
     "optimizer",
     "scaler",
+    "autocast",
     "objective",
     "epochs",
     "schedule",
@@ -96,7 +102,7 @@ export async function fit<Batch>(
     "onStep",
     "onEpoch",
   ]);
-  const { optimizer, scaler, schedule, signal } = o;
+  const { optimizer, schedule, signal } = o;
   if (typeof optimizer?.step !== "function" || typeof optimizer.zeroGrad !== "function") {
     throw new ArgumentError(`optimizer must be an optimizer, not ${show(optimizer)}`, {
       op,
@@ -105,11 +111,11 @@ export async function fit<Batch>(
       hint: "pass { optimizer: optim.adam(model.parameters(), { lr: 1e-3 }) }",
     });
   }
-  if (scaler !== undefined && !(scaler instanceof GradScaler)) {
-    throw new ArgumentError(`scaler must be a GradScaler, not ${show(scaler)}`, {
+  if (o.scaler !== undefined && !(o.scaler instanceof GradScaler)) {
+    throw new ArgumentError(`scaler must be a GradScaler, not ${show(o.scaler)}`, {
       op,
       argument: "scaler",
-      value: scaler,
+      value: o.scaler,
     });
   }
   const epochs = checkInteger(op, "epochs", o.epochs ?? 1, 0);
@@ -118,7 +124,12 @@ export async function fit<Batch>(
     if (o[name] !== undefined) checkFunction(op, name, o[name]);
   }
   checkSignal(op, signal);
-  const objective = o.objective ?? (classification(model) as unknown as Objective<Batch>);
+  const objective = inPrecision(
+    op,
+    o.autocast,
+    o.objective ?? (classification(model) as unknown as Objective<Batch>),
+  );
+  const scaler = o.scaler ?? (o.autocast === "float16" ? new GradScaler() : undefined);
 
   const total = epochs * batches.length;
   const result: FitResult = { steps: 0, aborted: false, epochs: [] };
@@ -169,6 +180,7 @@ export async function fit<Batch>(
     }
   } finally {
     meter.dispose();
+    if (scaler !== o.scaler) scaler?.dispose();
     optimizer.zeroGrad();
     model.train(training);
   }
@@ -179,6 +191,8 @@ export async function fit<Batch>(
 export interface EvaluateOptions<Batch> {
   /** What to measure. Default: {@link classification} of batches `{ x, y }`. */
   objective?: Objective<Batch>;
+  /** Computes in mixed precision, see {@link autocast}. */
+  autocast?: "float16" | "bfloat16";
   /** Stops after the batch at work; what is returned then covers the batches before. */
   signal?: AbortSignal;
   /** Called after every batch. */
@@ -199,11 +213,15 @@ export async function evaluate<Batch>(
   const op = "evaluate";
   checkModel(op, model);
   checkBatches(op, "batches", batches);
-  const o = checkOptions(op, options, ["objective", "signal", "onStep"]);
+  const o = checkOptions(op, options, ["objective", "autocast", "signal", "onStep"]);
   if (o.objective !== undefined) checkFunction(op, "objective", o.objective);
   if (o.onStep !== undefined) checkFunction(op, "onStep", o.onStep);
   checkSignal(op, o.signal);
-  const objective = o.objective ?? (classification(model) as unknown as Objective<Batch>);
+  const objective = inPrecision(
+    op,
+    o.autocast,
+    o.objective ?? (classification(model) as unknown as Objective<Batch>),
+  );
 
   const average = new Average();
   const meter = new Meter(op, (info, values) => {
@@ -226,6 +244,12 @@ export async function evaluate<Batch>(
     model.train(training);
   }
   return { ...average.values, samples: average.samples };
+}
+
+function inPrecision<Batch>(op: string, dtype: unknown, objective: Objective<Batch>): Objective<Batch> {
+  if (dtype === undefined) return objective;
+  const options = { dtype: checkAutocastType(op, "autocast", dtype) };
+  return (batch) => autocast(options, () => objective(batch));
 }
 
 /** The samples of a batch: the first size of the first tensor in it. */

@@ -100,6 +100,30 @@ describe("gradtape train", () => {
     );
   });
 
+  it("trains in mixed precision", async () => {
+    const out = join(temporaryFolder(), "run");
+    const { code, err } = await run([
+      "train",
+      "lenet5",
+      "--epochs",
+      "2",
+      "--autocast",
+      "bfloat16",
+      "--out",
+      out,
+    ]);
+    expect([code, err]).toEqual([0, ""]);
+    expect(JSON.parse(readFileSync(join(out, "config.json"), "utf8")).autocast).toBe("bfloat16");
+    const test = lines(readFileSync(join(out, "metrics.jsonl"), "utf8")).at(-1);
+    expect(test.type).toBe("test");
+    expect(test.accuracy).toBeGreaterThan(0.9);
+    const weights = await io.load(join(out, "model.safetensors"));
+    expect([...weights.values()].every((t) => t.dtype === "float32")).toBe(true);
+    const wrong = await run(["train", "lenet5", "--autocast", "int8", "--out", out]);
+    expect(wrong.code).toBe(2);
+    expect(wrong.err).toMatch(/--autocast.*bfloat16, float16/);
+  });
+
   it("prints JSON only, in which metrics are those of the file", async () => {
     const out = join(temporaryFolder(), "run");
     const {

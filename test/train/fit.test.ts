@@ -112,6 +112,27 @@ describe("fit", () => {
     expect(large.getScale()).toBeLessThan(2 ** 127);
   });
 
+  it("trains in mixed precision, and with float16 scales the loss by itself", async () => {
+    const run = async (autocast?: "float16" | "bfloat16") => {
+      const { model, batches, ...rest } = setUp();
+      const seen = new Set<string>();
+      model.registerForwardHook((_, __, y) => void seen.add(y.dtype));
+      const result = await train.fit(model, batches, { ...rest, autocast, epochs: 3 });
+      expect([...seen]).toEqual([autocast ?? "float32"]);
+      expect(model.weight.dtype).toBe("float32");
+      seen.clear();
+      await train.evaluate(model, batches, { objective: rest.objective, autocast });
+      expect([...seen]).toEqual([autocast ?? "float32"]);
+      return result.epochs.map((e) => e.values.loss);
+    };
+    const full = await run();
+    for (const autocast of ["float16", "bfloat16"] as const) {
+      const mixed = await run(autocast);
+      expect(mixed).not.toEqual(full);
+      mixed.forEach((loss, i) => expect(Math.abs(loss / full[i] - 1)).toBeLessThan(0.1));
+    }
+  });
+
   it("names the step in which the loss became NaN", async () => {
     const { model, optimizer, objective } = setUp();
     const x = new Float32Array(40).fill(0.5);
@@ -237,6 +258,10 @@ describe("fit", () => {
       [() => train.fit(model, batches, {} as never), /optimizer must be an optimizer, not undefined; pass/],
       [() => train.fit(model, batches, undefined as never), /optimizer must be/],
       [() => train.fit(model, batches, { optimizer, scaler: {} as never }), /scaler must be a GradScaler/],
+      [
+        () => train.fit(model, batches, { optimizer, autocast: "float64" as never }),
+        /autocast must be "float16" or "bfloat16", not "float64"/,
+      ],
       [() => train.fit(model, batches, { optimizer, epochs: -1 }), /epochs must be an integer from 0/],
       [
         () => train.fit(model, batches, { optimizer, epoch: 1 } as never),
