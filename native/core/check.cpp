@@ -49,7 +49,8 @@ void check_dtype(const char* op, const char* arg, const Tensor& t, Dtype dtype) 
 }
 
 void check_float(const char* op, const char* arg, const Tensor& t) {
-  if (t.dtype != Dtype::f32 && t.dtype != Dtype::f64) {
+  const Dtype computed = computed_type(t.dtype);
+  if (computed != Dtype::f32 && computed != Dtype::f64) {
     fail(ErrorCode::dtype, "%s: %s must be float32 or float64 (%s)", op, arg, ShapeText(t).text);
   }
 }

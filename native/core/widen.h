@@ -3,14 +3,29 @@
 // Note [16-bit floats]. A kernel computes in float32: one that meets a float16 or bfloat16 tensor is run on
 // float32 copies of those, and its results are rounded once. So every kernel takes them, mixed with float32
 // where it takes that, and sums are never formed in 16 bits. Kernels that convert as they read and write, or
-// only move elements, say so (takes_half) and get the tensors themselves.
+// only move elements, say so (takes_half) and get the tensors themselves; a kernel of the CUDA engine may
+// still find that it cannot, and throw WantsFloat.
 #pragma once
+#include <initializer_list>
+
 #include "core/command.h"
 #include "core/kernel.h"
 
 namespace gt {
 
+// Thrown by a kernel that takes 16-bit floats, but not these. It has enqueued nothing that changes an InOut.
+struct WantsFloat {};
+
 namespace {
+
+// For kernels that take 16-bit floats, but no mixtures of them with others. Null stands for nothing.
+inline void want_one_type(std::initializer_list<const Tensor*> tensors) {
+  const Tensor& first = **tensors.begin();
+  for (const Tensor* t : tensors) {
+    if (t && t->dtype != first.dtype && (is_half_type(t->dtype) || is_half_type(first.dtype)))
+      throw WantsFloat();
+  }
+}
 
 constexpr bool is_tensor(ArgKind kind) { return kind <= ArgKind::opt_out; }
 
@@ -45,12 +60,11 @@ inline int64_t widened(const Tensor& t, Tensor& wide) {
   return count;
 }
 
-// Runs a command, on float32 copies of its 16-bit tensors where the kernel wants that. `copy` converts;
-// scratch(bytes) gives memory that kernels do not use.
+// Runs a command on float32 copies of its 16-bit tensors. `copy` converts; scratch(bytes) gives memory that
+// kernels do not use.
 template <class Scratch>
-inline void run_widened(const Command& command, const KernelDef& copy, const Scratch& scratch) {
+inline void run_on_copies(const Command& command, const KernelDef& copy, const Scratch& scratch) {
   const KernelDef& def = *command.def;
-  if (def.takes_half || !has_half(command)) return def.run(command);
   constexpr int64_t kLine = 64;
   Tensor wide[kMaxArgs];
   int64_t at[kMaxArgs], bytes = 0;
@@ -90,6 +104,13 @@ inline void run_widened(const Command& command, const KernelDef& copy, const Scr
     const ArgKind kind = def.kinds[i];
     if (kind != ArgKind::in && kind != ArgKind::opt_in) convert(wide[i], *command.args[i].tensor);
   }
+}
+
+// Runs a command, on copies where the kernel wants that.
+template <class Scratch>
+inline void run_widened(const Command& command, const KernelDef& copy, const Scratch& scratch) {
+  if (command.def->takes_half || !has_half(command)) return command.def->run(command);
+  run_on_copies(command, copy, scratch);
 }
 
 }  // namespace

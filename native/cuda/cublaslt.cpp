@@ -162,11 +162,24 @@ Key key_of(const Gemm& g, const Alignments& at, bool tf32, int64_t workspace) {
   return {g.m, g.n, g.k, g.lda, g.ldb, g.ldy, g.batch, g.a_batch, g.b_batch, g.y_batch, packed, workspace};
 }
 
+DataType type_of(Dtype dtype) {
+  switch (dtype) {
+    case Dtype::f64:
+      return kReal64;
+    case Dtype::f16:
+      return kReal16;
+    case Dtype::bf16:
+      return kBrain16;
+    default:
+      return kReal32;
+  }
+}
+
 Layout make_layout(const char* op, const Gemm& g, int64_t rows, int64_t columns, int64_t leading,
                    int64_t stride) {
   Layout made = nullptr;
-  LT(layout_create, &made, g.dtype == Dtype::f64 ? kReal64 : kReal32, static_cast<uint64_t>(rows),
-     static_cast<uint64_t>(columns), leading);
+  LT(layout_create, &made, type_of(g.dtype), static_cast<uint64_t>(rows), static_cast<uint64_t>(columns),
+     leading);
   if (g.batch > 1) {
     const auto count = static_cast<int32_t>(g.batch);
     LT(layout_set, made, kLayoutBatchCount, &count, sizeof count);
@@ -215,6 +228,10 @@ void make_plan(const char* op, Lt& lt, Plan& plan, const Gemm& g, const Alignmen
   const Owned<Preference, &Api::preference_destroy> owned(preference);
   const auto limit = static_cast<uint64_t>(workspace);
   LT(preference_set, preference, kMaxWorkspace, &limit, sizeof limit);
+  if (is_half_type(g.dtype)) {
+    const uint32_t schemes = kReduceInComputeType;
+    LT(preference_set, preference, kReductionSchemes, &schemes, sizeof schemes);
+  }
   LT(preference_set, preference, kAlignmentA, &at.b, sizeof at.b);
   LT(preference_set, preference, kAlignmentB, &at.a, sizeof at.a);
   LT(preference_set, preference, kAlignmentC, &at.y, sizeof at.y);

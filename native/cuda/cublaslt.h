@@ -22,7 +22,7 @@ enum class Epilogue : uint8_t {
 // y (m, n) = op(a) (m, k) · op(b) (k, n), all row-major; op transposes, so that a transposed a lies in memory
 // as (k, m). A leading dimension counts elements from one row in memory to the next. Sizes may be 0.
 struct Gemm {
-  Dtype dtype = Dtype::f32;  // of everything; float32 or float64
+  Dtype dtype = Dtype::f32;  // of everything; a float, of which those with 16 bits are summed in float32
   int64_t m = 0, n = 0, k = 0;
   bool transpose_a = false, transpose_b = false;
   int64_t lda = 0, ldb = 0, ldy = 0;
@@ -36,7 +36,7 @@ struct Gemm {
 };
 
 // Enqueues the product. Takes the buffer kGemmScratch of scratch(), so a caller may keep its own in others.
-// Throws a device error where cuBLASLt is missing.
+// Throws a device error where cuBLASLt is missing, and WantsFloat where it does not take 16-bit floats.
 constexpr int kGemmScratch = 3;
 void gemm(const char* op, const Gemm& g, const void* a, const void* b, void* y);
 

@@ -20,7 +20,7 @@ enum Status : int {
   kNotSupported = 15,
 };
 
-enum DataType : int { kReal32 = 0, kReal64 = 1 };
+enum DataType : int { kReal32 = 0, kReal64 = 1, kReal16 = 2, kBrain16 = 14 };
 enum Compute : int { kCompute32 = 68, kCompute64 = 70, kCompute32Tf32 = 77 };
 enum Transpose : int32_t { kPlain = 0, kTransposed = 1 };
 
@@ -35,11 +35,16 @@ enum MatmulAttribute : int {
 };
 enum PreferenceAttribute : int {
   kMaxWorkspace = 1,
+  kReductionSchemes = 3,
   kAlignmentA = 5,
   kAlignmentB = 6,
   kAlignmentC = 7,
   kAlignmentD = 8,
 };
+
+// Bits of the attribute kReductionSchemes: how parts of long sums are joined. The others round them to the
+// type of the result.
+enum ReductionSchemes : uint32_t { kReduceInComputeType = 2 };
 
 // Bits of the attribute kEpilogue; kDefault alone means none.
 enum EpilogueBits : uint32_t {

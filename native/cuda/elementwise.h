@@ -5,6 +5,7 @@
 #include "core/dispatch.h"
 #include "core/kernel.h"
 #include "cuda/launch.h"
+#include "cuda/stored.h"
 #include "shared/convert.h"
 
 namespace gt::cuda {
@@ -88,36 +89,6 @@ struct Dense {
     y[i] = static_cast<Y>(f(static_cast<const X*>(x[K])[i]...));
   }
   GT_DEV void operator()(int64_t i) const { apply(i, std::index_sequence_for<X...>{}); }
-};
-
-// An operand of which the elements are computed as T; where that is float, they may be stored in 16 bits. The
-// type is the same for all threads, so the choice costs next to nothing beside the memory access.
-struct Stored {
-  void* data;
-  Dtype dtype;
-
-  template <class T, class Index>
-  GT_DEV T read(Index i) const {
-    if constexpr (std::is_same_v<T, float>) {
-      if (dtype == Dtype::f16) return to_float(static_cast<const Float16*>(data)[i]);
-      if (dtype == Dtype::bf16) return to_float(static_cast<const BFloat16*>(data)[i]);
-    }
-    return static_cast<const T*>(data)[i];
-  }
-  template <class T, class Index>
-  GT_DEV void write(Index i, T value) const {
-    if constexpr (std::is_same_v<T, float>) {
-      if (dtype == Dtype::f16) {
-        static_cast<Float16*>(data)[i] = to_float16(value);
-        return;
-      }
-      if (dtype == Dtype::bf16) {
-        static_cast<BFloat16*>(data)[i] = to_bfloat16(value);
-        return;
-      }
-    }
-    static_cast<T*>(data)[i] = value;
-  }
 };
 
 // Strided and Dense with 16-bit operands.

@@ -1,9 +1,11 @@
 // Matrix products and their epilogues without a library: what gemm() falls back to, and what sums rows.
 #include "core/dispatch.h"
 #include "core/error.h"
+#include "core/widen.h"
 #include "cuda/cublaslt.h"
 #include "cuda/launch.h"
 #include "cuda/product.h"
+#include "cuda/stored.h"
 #include "shared/elementwise.h"
 
 namespace gt::cuda {
@@ -53,9 +55,9 @@ struct Finish {
 };
 
 // Part p of column j: a piece of its rows.
-template <class T>
+template <class T, class P>
 struct PartialSums {
-  const T* from;
+  P from;
   T* to;
   int64_t rows, n, ld, length;
   GT_DEV void operator()(int64_t i) const {
@@ -66,23 +68,23 @@ struct PartialSums {
     to[i] = sum;
   }
 };
-template <class T>
+template <class T, class P>
 struct JoinSums {
   const T* from;
-  T* to;
+  P to;
   int64_t parts, n;
   bool accumulate;
   GT_DEV void operator()(int64_t j) const {
-    T sum = accumulate ? to[j] : T{0};
+    T sum{0};
+    if (accumulate) sum = to[j];
     for (int64_t p = 0; p < parts; p++) sum += from[p * n + j];
     to[j] = sum;
   }
 };
 
-template <class T>
+template <class T, class P>
 struct RowSums {
-  const T* from;
-  T* to;
+  P from, to;
   int64_t columns, ld;
   GT_DEV void operator()(const Block& block) const {
     T sum{0};
@@ -98,7 +100,8 @@ void as_float(Dtype dtype, const Body& body) {
 }
 
 void check_gemm(const char* op, const Gemm& g) {
-  const bool ok = (g.dtype == Dtype::f32 || g.dtype == Dtype::f64) && g.m >= 0 && g.n >= 0 && g.k >= 0 &&
+  const Dtype computed = computed_type(g.dtype);
+  const bool ok = (computed == Dtype::f32 || computed == Dtype::f64) && g.m >= 0 && g.n >= 0 && g.k >= 0 &&
                   g.lda >= (g.transpose_a ? g.m : g.k) && g.ldb >= (g.transpose_b ? g.k : g.n) &&
                   g.ldy >= g.n && (g.batch == 1 || g.epilogue <= Epilogue::bias) &&
                   (!g.accumulate || g.epilogue == Epilogue::none || g.epilogue == Epilogue::bias_grad) &&
@@ -118,15 +121,19 @@ Product product_of(const Gemm& g, const void* a, const void* b, void* y) {
   return p;
 }
 
+// The sums of the rows of op(a), which are columns of a transposed a.
+void bias_gradient(const Gemm& g, const void* a) {
+  if (g.transpose_a) return column_sums(g.dtype, g.k, g.m, g.lda, a, g.bias);
+  with_pointers(is_half_type(g.dtype), g.dtype, [&]<class T, class P>(T*, P*) {
+    blocks(g.m, threads_for(g.k),
+           RowSums<T, P>{pointer_to<P>(a, g.dtype), pointer_to<P>(g.bias, g.dtype), g.k, g.lda});
+  });
+}
+
 template <class T>
 void finish(const Gemm& g, const void* a, void* y) {
-  if (g.epilogue == Epilogue::bias_grad) {
-    // Rows of op(a) are columns of a transposed a.
-    if (g.transpose_a) return column_sums(g.dtype, g.k, g.m, g.lda, a, g.bias);
-    return blocks(g.m, threads_for(g.k),
-                  RowSums<T>{static_cast<const T*>(a), static_cast<T*>(g.bias), g.k, g.lda});
-  }
   if (g.epilogue == Epilogue::none) return;
+  if (g.epilogue == Epilogue::bias_grad) return bias_gradient(g, a);
   const int64_t groups = (g.n + 7) / 8, rows = g.m * g.batch;
   const auto* bias = is_gradient(g.epilogue) ? nullptr : static_cast<const T*>(g.bias);
   each(rows * groups, Finish<T>{g.epilogue, static_cast<T*>(y), bias, g.aux, g.n, groups, g.ldy,
@@ -153,10 +160,10 @@ void column_sums(Dtype dtype, int64_t rows, int64_t n, int64_t ld, const void* f
   const int64_t wanted = std::max<int64_t>(kThreads / n, 1);
   const int64_t length = std::max(kLeast, (rows + wanted - 1) / wanted);
   const int64_t parts = (rows + length - 1) / length;
-  as_float(dtype, [&]<class T>(T*) {
+  with_pointers(is_half_type(dtype), dtype, [&]<class T, class P>(T*, P*) {
     auto* const sums = static_cast<T*>(scratch(parts * n * static_cast<int64_t>(sizeof(T)), kGemmScratch));
-    each(parts * n, PartialSums<T>{static_cast<const T*>(from), sums, rows, n, ld, length});
-    each(n, JoinSums<T>{sums, static_cast<T*>(to), parts, n, accumulate});
+    each(parts * n, PartialSums<T, P>{pointer_to<P>(from, dtype), sums, rows, n, ld, length});
+    each(n, JoinSums<T, P>{sums, pointer_to<P>(to, dtype), parts, n, accumulate});
   });
 }
 
@@ -167,9 +174,12 @@ void gemm_once(const char* op, const Gemm& g, const void* a, const void* b, void
     if (gemm_cublaslt(op, g, a, b, y)) return;
     Gemm bare = g;
     bare.epilogue = Epilogue::none;
-    if (g.epilogue != Epilogue::none && gemm_cublaslt(op, bare, a, b, y))
+    // What is still to be added to a product must not have been rounded to 16 bits before.
+    const bool apart = !is_half_type(g.dtype) || g.epilogue == Epilogue::bias_grad;
+    if (g.epilogue != Epilogue::none && apart && gemm_cublaslt(op, bare, a, b, y))
       return as_float(g.dtype, [&]<class T>(T*) { finish<T>(g, a, y); });
   }
+  if (is_half_type(g.dtype)) throw WantsFloat();
   run_product(g.dtype, product_of(g, a, b, y));
   as_float(g.dtype, [&]<class T>(T*) { finish<T>(g, a, y); });
 }

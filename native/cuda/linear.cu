@@ -2,6 +2,7 @@
 // epilogues of matrix products. The gelu of cuBLASLt is the one with tanh; the exact one is a kernel of ours.
 #include "core/kernel.h"
 #include "core/linear.h"
+#include "core/widen.h"
 #include "cuda/elementwise.h"
 #include "cuda/product.h"
 #include "shared/elementwise.h"
@@ -18,7 +19,8 @@ bool takes(const Gemm& g, const Tensor* z) {
 
 }  // namespace
 
-KERNEL(linear_forward, (In x, In weight, OptIn bias, Out y, OptOut z, int64_t activation)) {
+KERNEL(linear_forward, (In x, In weight, OptIn bias, Out y, OptOut z, int64_t activation), kTakesHalf) {
+  want_one_type({y.tensor, x.tensor, weight.tensor, bias.tensor, z.tensor});
   const auto p = linear::make_forward(*x, *weight, bias.tensor, *y, z.tensor, activation);
   const auto f = static_cast<Activation>(activation);
   Gemm g = gemm_of(p, y->dtype);
@@ -44,7 +46,8 @@ KERNEL(linear_forward, (In x, In weight, OptIn bias, Out y, OptOut z, int64_t ac
 }
 
 // dweight = dyᵀ · x, and dbias, the sums of the columns of dy.
-KERNEL(linear_backward_weight, (In dy, In x, Out dweight, Out dbias)) {
+KERNEL(linear_backward_weight, (In dy, In x, Out dweight, Out dbias), kTakesHalf) {
+  want_one_type({dy.tensor, x.tensor, dweight.tensor, dbias.tensor});
   const auto p = linear::make_backward(*dy, *x, *dweight, *dbias);
   Gemm g = gemm_of(p, dy->dtype);
   g.epilogue = Epilogue::bias_grad;

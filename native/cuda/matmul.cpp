@@ -1,6 +1,7 @@
 // Matrix products: y = op(a) · op(b) + bias, where op may transpose. Floats go to cuBLASLt with the strides
 // as they are; other dtypes and odd strides take the plain kernel.
 #include "core/kernel.h"
+#include "core/widen.h"
 #include "cuda/product.h"
 
 namespace gt::cuda {
@@ -42,15 +43,18 @@ void run_plain(const Problem& p, Dtype dtype) {
 
 }  // namespace
 
-KERNEL(matmul, (In a, In b, OptIn bias, Out y, bool transpose_a, bool transpose_b)) {
+KERNEL(matmul, (In a, In b, OptIn bias, Out y, bool transpose_a, bool transpose_b), kTakesHalf) {
+  want_one_type({y.tensor, a.tensor, b.tensor, bias.tensor});
   check_rank("matmul", "y", *y, 2, kMaxRank);
   check_dtype("matmul", "a", *a, y->dtype);
   check_dtype("matmul", "b", *b, y->dtype);
   const Problem p = make_problem(*a, *b, bias.tensor, *y, transpose_a, transpose_b);
   if (y->dtype == Dtype::boolean) unsupported_dtype("matmul", *y);
   if (y->numel == 0) return;
-  const bool is_float = y->dtype == Dtype::f32 || y->dtype == Dtype::f64;
+  const bool is_half = is_half_type(y->dtype);
+  const bool is_float = y->dtype == Dtype::f32 || y->dtype == Dtype::f64 || is_half;
   if (is_float && p.a.columns > 0 && run_gemm(p, y->dtype)) return;
+  if (is_half) throw WantsFloat();
   run_plain(p, y->dtype);
 }
 

@@ -138,6 +138,38 @@ describe.skipIf(!isEmulationBuilt)("cuBLASLt", () => {
     }
   });
 
+  for (const dtype of ["float16", "bfloat16"] as const) {
+    it(`multiplies ${dtype} as it is, adding up in float32`, async () => {
+      const train = `
+        import { linear, matmul, ones } from "gradtape";
+        const on = { dtype: "${dtype}", device: "cuda" };
+        const [x, w, b] = [[2, 4096], [8, 4096], [8]].map((shape) => ones(shape, on).requiresGrad_());
+        linear(x, w, b, { activation: "relu" }).sum().backward();
+        const y = matmul(ones([3, 2, 5], on).transpose(1, 2), ones([3, 2, 4], on));
+        console.log(JSON.stringify([
+          (await w.grad.data())[0], (await b.grad.data())[0], (await x.grad.data())[0], (await y.data())[0], y.dtype,
+          (await linear(x, w, b).data())[0],
+        ]));
+      `;
+      const ending = await runWith("", train);
+      // 4097 lies between two numbers of each type; sums of 16 bits would end at 2048 or 256.
+      expect(printed(ending)).toEqual([2, 2, 8, 2, dtype, 4096]);
+      expect(products(ending).map((line) => line.replace(/ workspace.*/, ""))).toEqual([
+        `cublasLtMatmul 68 ${dtype} 10 8 2 4096 x1 epilogue 6`,
+        `cublasLtMatmul 68 ${dtype} 00 4096 2 8 x1 epilogue 1`,
+        `cublasLtMatmul 68 ${dtype} 01 4096 8 2 x1 epilogue 512`,
+        `cublasLtMatmul 68 ${dtype} 01 4 5 2 x3 epilogue 1`,
+        `cublasLtMatmul 68 ${dtype} 10 8 2 4096 x1 epilogue 4`,
+      ]);
+      // Without epilogues all but the gradient of a bias is left to float32, and without products everything.
+      const plain = await runWith("epilogues=none", train);
+      expect(printed(plain)).toEqual(printed(ending));
+      expect(products(plain).map((line) => line.includes(dtype))).toEqual([false, true, true, true, false]);
+      const none = await runWith("heuristic=none", train);
+      expect([printed(none), products(none)]).toEqual([printed(ending), []]);
+    });
+  }
+
   it("goes without the workspace that the GPU has no memory for", async () => {
     const ending = await runWith("workspace=33554432", multiply, "memory=16777216");
     expect(printed(ending)).toEqual(right);

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "cuda/cublaslt_api.h"
+#include "shared/half.h"
 #include "wanted.h"
 
 using namespace gt::cuda::lt;
@@ -41,6 +42,7 @@ struct MatmulData {
 };
 struct PreferenceData {
   uint64_t workspace = 0;
+  uint32_t reduction = 7;
   uint32_t alignment[4] = {256, 256, 256, 256};  // of A, B, C, D
 };
 
@@ -83,7 +85,8 @@ struct Recipe {
   uint64_t fingerprint;
   uint64_t workspace;
   uint32_t alignment[4];
-  uint32_t bias_alignment, aux_alignment;
+  uint16_t bias_alignment, aux_alignment;
+  uint32_t reduction;
 };
 static_assert(sizeof(Recipe) <= sizeof(Algorithm));
 
@@ -96,6 +99,7 @@ uint64_t fingerprint(const MatmulData& matmul, std::initializer_list<const Layou
   uint64_t hash = 7;
   const auto add = [&](uint64_t word) { hash = (hash ^ word) * 1099511628211u; };
   add(matmul.compute);
+  for (const LayoutData* layout : layouts) add(layout->type);
   add(static_cast<uint64_t>(matmul.transpose_a));
   add(static_cast<uint64_t>(matmul.transpose_b));
   add(matmul.epilogue);
@@ -120,7 +124,8 @@ Status check_problem(const MatmulData& matmul, const LayoutData& a, const Layout
     CHECK(layout->batch == d.batch && layout->stride >= 0);
   }
   CHECK(c.rows == d.rows && c.columns == d.columns && c.leading == d.leading && c.stride == d.stride);
-  CHECK(matmul.scale == d.type);
+  CHECK(matmul.scale == (d.type == kReal64 ? kReal64 : kReal32));
+  CHECK(matmul.compute != kCompute32Tf32 || d.type == kReal32);
   CHECK((matmul.compute == kCompute64) == (d.type == kReal64));
   const bool ta = matmul.transpose_a == kTransposed, tb = matmul.transpose_b == kTransposed;
   shape = {static_cast<int64_t>(d.rows), static_cast<int64_t>(d.columns),
@@ -154,9 +159,23 @@ double gelu_gradient(double x) {
   return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * 0.7978845608028654 * (1 + 3 * 0.044715 * x * x);
 }
 
+double wide(double x) { return x; }
+double wide(gt::Float16 x) { return gt::to_float(x); }
+double wide(gt::BFloat16 x) { return gt::to_float(x); }
 template <class T>
-void compute(const MatmulData& matmul, const Shape& shape, T alpha, const View<T>& a, const View<T>& b,
-             T beta, const View<T>& c, const View<T>& d) {
+T narrow(double x) {
+  if constexpr (std::is_same_v<T, gt::Float16>)
+    return gt::to_float16(static_cast<float>(x));
+  else if constexpr (std::is_same_v<T, gt::BFloat16>)
+    return gt::to_bfloat16(static_cast<float>(x));
+  else
+    return static_cast<T>(x);
+}
+
+// Sums are joined in the type of the result if `coarse`, as some reduction schemes do.
+template <class T>
+void compute(const MatmulData& matmul, const Shape& shape, double alpha, const View<T>& a, const View<T>& b,
+             double beta, const View<T>& c, const View<T>& d, bool coarse) {
   const uint32_t e = matmul.epilogue;
   const bool tf32 = matmul.compute == kCompute32Tf32;
   auto* const bias = static_cast<T*>(matmul.bias);
@@ -168,12 +187,13 @@ void compute(const MatmulData& matmul, const Shape& shape, T alpha, const View<T
       for (int64_t i = 0; i < shape.m; i++) {
         double sum = 0;
         for (int64_t l = 0; l < shape.k; l++) {
-          const double x = a.at(batch, i, l), y = b.at(batch, l, j);
+          const double x = wide(a.at(batch, i, l)), y = wide(b.at(batch, l, j));
           sum += tf32 ? round_tf32(x) * round_tf32(y) : x * y;
+          if (coarse) sum = wide(narrow<T>(sum));
         }
         double value = alpha * sum;
-        if (beta != 0) value += beta * c.at(batch, i, j);  // with 0, C is not read
-        if ((e & kBias) != 0) value += bias[i];
+        if (beta != 0) value += beta * wide(c.at(batch, i, j));  // with 0, C is not read
+        if ((e & kBias) != 0) value += wide(bias[i]);
         const int64_t aux = i + j * matmul.aux_leading;
         if ((e & kRelu) != 0) {
           if ((e & kAux) != 0) {
@@ -183,24 +203,24 @@ void compute(const MatmulData& matmul, const Shape& shape, T alpha, const View<T
           value = value > 0 || value != value ? value : 0;
         }
         if ((e & kGelu) != 0) {
-          if ((e & kAux) != 0) numbers[aux] = static_cast<T>(value);
+          if ((e & kAux) != 0) numbers[aux] = narrow<T>(value);
           value = gelu(value);
         }
         if ((e & kReluGradient) != 0) value = (bits[aux / 8] >> aux % 8 & 1) != 0 ? value : 0;
-        if ((e & kGeluGradient) != 0) value *= gelu_gradient(numbers[aux]);
-        d.at(batch, i, j) = static_cast<T>(value);
+        if ((e & kGeluGradient) != 0) value *= gelu_gradient(wide(numbers[aux]));
+        d.at(batch, i, j) = narrow<T>(value);
         row_sums[static_cast<size_t>(i)] += value;
       }
     }
   }
   if ((e & kBiasGradient) != 0) {
-    for (int64_t i = 0; i < shape.m; i++) bias[i] = static_cast<T>(row_sums[static_cast<size_t>(i)]);
+    for (int64_t i = 0; i < shape.m; i++) bias[i] = narrow<T>(row_sums[static_cast<size_t>(i)]);
   }
   if ((e & kBiasGradientB) != 0) {
     for (int64_t j = 0; j < shape.n; j++) {
       double sum = 0;
-      for (int64_t l = 0; l < shape.k; l++) sum += b.at(0, l, j);
-      bias[j] = static_cast<T>(sum);
+      for (int64_t l = 0; l < shape.k; l++) sum += wide(b.at(0, l, j));
+      bias[j] = narrow<T>(sum);
     }
   }
 }
@@ -246,7 +266,7 @@ const char* cublasLtGetStatusName(Status status) {
 Status cublasLtMatrixLayoutCreate(Layout* layout, DataType type, uint64_t rows, uint64_t columns,
                                   int64_t leading) {
   CALLED(MatrixLayoutCreate);
-  CHECK(type == kReal32 || type == kReal64);
+  CHECK(type == kReal32 || type == kReal64 || type == kReal16 || type == kBrain16);
   *layout = new LayoutData{type, rows, columns, leading};
   return kSuccess;
 }
@@ -305,6 +325,7 @@ Status cublasLtMatmulPreferenceDestroy(Preference preference) {
 Status cublasLtMatmulPreferenceSetAttribute(Preference preference, PreferenceAttribute attribute,
                                             const void* value, size_t bytes) {
   if (attribute == kMaxWorkspace) return assign(preference->workspace, value, bytes);
+  if (attribute == kReductionSchemes) return assign(preference->reduction, value, bytes);
   const int operand = attribute - kAlignmentA;
   if (operand < 0 || operand > 3) return wrong("an unknown attribute of a preference");
   return assign(preference->alignment[operand], value, bytes);
@@ -327,8 +348,9 @@ Status cublasLtMatmulAlgoGetHeuristic(Handle handle, Matmul matmul, Layout a, La
   Recipe recipe{fingerprint(*matmul, {a, b, c, d}),
                 workspace <= preference->workspace ? workspace : 0,
                 {},
-                alignment_of(matmul->bias),
-                alignment_of(matmul->aux)};
+                static_cast<uint16_t>(alignment_of(matmul->bias)),
+                static_cast<uint16_t>(alignment_of(matmul->aux)),
+                preference->reduction};
   std::copy_n(preference->alignment, 4, recipe.alignment);
   results[0] = {};
   std::memcpy(&results[0].algorithm, &recipe, sizeof recipe);
@@ -356,7 +378,7 @@ Status cublasLtMatmul(Handle handle, Matmul matmul, const void* alpha, const voi
   const void* const operands[] = {a, b, c, d};
   for (int i = 0; i < 4; i++) CHECK(alignment_of(operands[i]) >= std::min(recipe.alignment[i], 256u));
   if ((matmul->epilogue & (kBias | kBiasGradient | kBiasGradientB)) != 0)
-    CHECK(alignment_of(matmul->bias) >= std::min(recipe.bias_alignment, 16u));
+    CHECK(alignment_of(matmul->bias) >= std::min(uint32_t{recipe.bias_alignment}, 16u));
   // An algorithm owns its workspace, so whoever left something there has lost it.
   if (recipe.workspace > 0) std::memset(workspace, 0xCD, recipe.workspace);
   const bool ta = matmul->transpose_a == kTransposed, tb = matmul->transpose_b == kTransposed;
@@ -364,16 +386,34 @@ Status cublasLtMatmul(Handle handle, Matmul matmul, const void* alpha, const voi
     const auto view = [](const void* data, Layout layout, bool transposed) {
       return View<T>{const_cast<T*>(static_cast<const T*>(data)), layout, transposed};
     };
-    compute<T>(*matmul, shape, *static_cast<const T*>(alpha), view(a, a_layout, ta), view(b, b_layout, tb),
-               *static_cast<const T*>(beta), view(c, c_layout, false), view(d, d_layout, false));
+    const auto factor = [&](const void* data) {
+      return matmul->scale == kReal64 ? *static_cast<const double*>(data) : *static_cast<const float*>(data);
+    };
+    compute<T>(*matmul, shape, factor(alpha), view(a, a_layout, ta), view(b, b_layout, tb), factor(beta),
+               view(c, c_layout, false), view(d, d_layout, false),
+               sizeof(T) == 2 && (recipe.reduction & 5) != 0);
   };
-  if (d_layout->type == kReal64)
-    go(static_cast<double*>(nullptr));
-  else
-    go(static_cast<float*>(nullptr));
+  switch (d_layout->type) {
+    case kReal64:
+      go(static_cast<double*>(nullptr));
+      break;
+    case kReal32:
+      go(static_cast<float*>(nullptr));
+      break;
+    case kReal16:
+      go(static_cast<gt::Float16*>(nullptr));
+      break;
+    case kBrain16:
+      go(static_cast<gt::BFloat16*>(nullptr));
+      break;
+  }
   if (!wanted("trace").empty()) {
-    std::fprintf(stderr, "cublasLtMatmul %d %d%d %lld %lld %lld x%lld epilogue %u workspace %zu\n",
-                 matmul->compute, ta, tb, static_cast<long long>(shape.m), static_cast<long long>(shape.n),
+    std::fprintf(stderr, "cublasLtMatmul %d%s %d%d %lld %lld %lld x%lld epilogue %u workspace %zu\n",
+                 matmul->compute,
+                 d_layout->type == kReal16    ? " float16"
+                 : d_layout->type == kBrain16 ? " bfloat16"
+                                              : "",
+                 ta, tb, static_cast<long long>(shape.m), static_cast<long long>(shape.n),
                  static_cast<long long>(shape.k), static_cast<long long>(shape.batch), matmul->epilogue,
                  workspace_bytes);
   }
