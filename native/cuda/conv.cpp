@@ -3,6 +3,7 @@
 #include "cuda/conv.h"
 
 #include "core/kernel.h"
+#include "core/widen.h"
 #include "cuda/context.h"
 #include "cuda/cublaslt.h"
 
@@ -27,7 +28,9 @@ void run(const ConvCall& call, const Tensor& result) {
     if (call.bias) add_bias(call);
     return;
   }
-  if (!conv_cudnn(call)) conv_im2col(call);
+  if (conv_cudnn(call)) return;
+  if (is_half_type(call.dtype)) throw WantsFloat();
+  conv_im2col(call);
 }
 
 }  // namespace
@@ -35,20 +38,26 @@ void run(const ConvCall& call, const Tensor& result) {
 // x (N, C, …), weight (O, C / groups, …), bias (O), y (N, O, …). Padding is that before the first element of
 // x; what is read after the last one follows from the size of y. `winograd` allows algorithms that transform
 // x and multiply less often.
-KERNEL(conv_forward, (In x, In weight, OptIn bias, Out y, int64_t stride_d, int64_t stride_h,
-                      int64_t stride_w, int64_t pad_d, int64_t pad_h, int64_t pad_w, int64_t dilation_d,
-                      int64_t dilation_h, int64_t dilation_w, int64_t groups, bool winograd)) {
+KERNEL(conv_forward,
+       (In x, In weight, OptIn bias, Out y, int64_t stride_d, int64_t stride_h, int64_t stride_w,
+        int64_t pad_d, int64_t pad_h, int64_t pad_w, int64_t dilation_d, int64_t dilation_h,
+        int64_t dilation_w, int64_t groups, bool winograd),
+       kTakesHalf) {
   constexpr const char* op = "conv_forward";
+  want_one_type({y.tensor, x.tensor, weight.tensor, bias.tensor});
   const Conv p = make_conv(op, *x, *weight, *y, GT_CONV_ARGS);
   if (bias) check_bias(op, *bias, p, x->dtype);
   run({op, Pass::forward, p, x->dtype, x->raw, weight->raw, y->raw, bias ? bias->raw : nullptr, winograd},
       *y);
 }
 
-KERNEL(conv_backward_data, (In dy, In weight, Out dx, int64_t stride_d, int64_t stride_h, int64_t stride_w,
-                            int64_t pad_d, int64_t pad_h, int64_t pad_w, int64_t dilation_d,
-                            int64_t dilation_h, int64_t dilation_w, int64_t groups, bool winograd)) {
+KERNEL(conv_backward_data,
+       (In dy, In weight, Out dx, int64_t stride_d, int64_t stride_h, int64_t stride_w, int64_t pad_d,
+        int64_t pad_h, int64_t pad_w, int64_t dilation_d, int64_t dilation_h, int64_t dilation_w,
+        int64_t groups, bool winograd),
+       kTakesHalf) {
   constexpr const char* op = "conv_backward_data";
+  want_one_type({dx.tensor, dy.tensor, weight.tensor});
   const Conv p = make_conv(op, *dx, *weight, *dy, GT_CONV_ARGS);
   run({op, Pass::backward_data, p, dx->dtype, dx->raw, weight->raw, dy->raw, nullptr, winograd}, *dx);
 }
@@ -56,8 +65,10 @@ KERNEL(conv_backward_data, (In dy, In weight, Out dx, int64_t stride_d, int64_t 
 KERNEL(conv_backward_weight,
        (In x, In dy, Out dweight, OptOut dbias, int64_t stride_d, int64_t stride_h, int64_t stride_w,
         int64_t pad_d, int64_t pad_h, int64_t pad_w, int64_t dilation_d, int64_t dilation_h,
-        int64_t dilation_w, int64_t groups, bool winograd)) {
+        int64_t dilation_w, int64_t groups, bool winograd),
+       kTakesHalf) {
   constexpr const char* op = "conv_backward_weight";
+  want_one_type({dweight.tensor, x.tensor, dy.tensor, dbias.tensor});
   const Conv p = make_conv(op, *x, *dweight, *dy, GT_CONV_ARGS);
   if (dbias) check_bias(op, *dbias, p, x->dtype);
   run({op, Pass::backward_weight, p, x->dtype, x->raw, dweight->raw, dy->raw, nullptr, winograd}, *dweight);

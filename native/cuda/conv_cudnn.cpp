@@ -51,6 +51,19 @@ Layout channels_last(const Conv& p, int64_t outer, int64_t channels, const int64
   return l;
 }
 
+DataType type_of(Dtype dtype) {
+  switch (dtype) {
+    case Dtype::f64:
+      return DataType::f64;
+    case Dtype::f16:
+      return DataType::f16;
+    case Dtype::bf16:
+      return DataType::bf16;
+    default:
+      return DataType::f32;
+  }
+}
+
 struct Attributes {
   Kind kind;
   Attribute alpha, beta, convolution, x, weight, y;
@@ -77,9 +90,10 @@ bool has_conv_graph(const Conv& p) {
 std::unique_ptr<Graph> conv_graph(const Target& target, const ConvCall& call, bool fused, int64_t alignment) {
   const Conv& p = call.p;
   auto graph = std::make_unique<Graph>(target);
-  const DataType dtype = call.dtype == Dtype::f64 ? DataType::f64 : DataType::f32;
+  // What is not stored has the type in which is computed, so results are rounded once.
+  const DataType stored = type_of(call.dtype), computed = type_of(computed_type(call.dtype));
   const auto add = [&](int64_t id, const Layout& l, int64_t aligned) -> const Node& {
-    return graph->tensor(id, dtype, l.dims, l.strides, aligned);
+    return graph->tensor(id, aligned > 0 ? stored : computed, l.dims, l.strides, aligned);
   };
   const Layout y_layout = channels_last(p, p.n, p.o, p.out);
   const Node& x = add(kX, channels_last(p, p.n, p.c, p.in), alignment);
@@ -92,7 +106,7 @@ std::unique_ptr<Graph> conv_graph(const Target& target, const ConvCall& call, bo
   std::vector<int64_t> after;
   for (int i = first_of(p); i < 3; i++) after.push_back(pad_after(p, i));
   convolution.set(Attribute::convolution_spatial_dims, static_cast<int64_t>(after.size()));
-  convolution.set(Attribute::convolution_precision, Type::data_type, 1, &dtype);
+  convolution.set(Attribute::convolution_precision, Type::data_type, 1, &computed);
   convolution.set(Attribute::convolution_mode, Type::convolution_mode, 1, &mode);
   convolution.set(Attribute::convolution_strides, spatial_of(p, p.stride));
   convolution.set(Attribute::convolution_dilations, spatial_of(p, p.dilation));
@@ -108,7 +122,7 @@ std::unique_ptr<Graph> conv_graph(const Target& target, const ConvCall& call, bo
   operation.set(a.y, sums);
   const float ones[] = {1, 0};
   const double wide_ones[] = {1, 0};
-  const bool wide = dtype == DataType::f64;
+  const bool wide = computed == DataType::f64;
   for (int i = 0; i < 2; i++) {
     operation.set(i == 0 ? a.alpha : a.beta, wide ? Type::f64 : Type::f32, 1,
                   wide ? static_cast<const void*>(wide_ones + i) : ones + i);
@@ -117,12 +131,11 @@ std::unique_ptr<Graph> conv_graph(const Target& target, const ConvCall& call, bo
 
   if (fused) {
     const int64_t point[] = {1, 1, 1};
-    const Node& bias =
-        add(kBias, channels_last(p, 1, p.o, point), static_cast<int64_t>(dtype_size(call.dtype)));
+    const Node& bias = add(kBias, channels_last(p, 1, p.o, point), alignment);
     Node& pointwise = graph->node(Kind::pointwise);
     const PointwiseMode sum = PointwiseMode::add;
     pointwise.set(Attribute::pointwise_mode, Type::pointwise_mode, 1, &sum);
-    pointwise.set(Attribute::pointwise_precision, Type::data_type, 1, &dtype);
+    pointwise.set(Attribute::pointwise_precision, Type::data_type, 1, &computed);
     pointwise.finalize();
     Node& addition = graph->operation(Kind::pointwise_operation);
     addition.set(Attribute::pointwise_operation_pointwise, pointwise);
@@ -274,7 +287,7 @@ Limits limits_of(const ConvCall& call) {
     cuda::check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
     share = static_cast<int64_t>(total / kWorkspaceShare);
   }
-  return {call.dtype == Dtype::f64 || settings().tf32, !settings().deterministic, call.winograd, true, share};
+  return {call.dtype != Dtype::f32 || settings().tf32, !settings().deterministic, call.winograd, true, share};
 }
 
 Key key_of(const ConvCall& call, const Limits& limits, bool autotune, int64_t alignment) {
@@ -370,7 +383,7 @@ bool choose(const Target& target, const ConvCall& call, const Limits& limits, bo
 // The pass on packed weights.
 bool run_packed(const ConvCall& call) {
   const Target target{functions(call.op), handle(call.op)};
-  const int64_t alignment = alignment_of({call.x, call.weight, call.y});
+  const int64_t alignment = alignment_of({call.x, call.weight, call.y, call.bias});
   const Limits limits = limits_of(call);
   const bool autotune = settings().autotune;
   const Key key = key_of(call, limits, autotune, alignment);

@@ -5,6 +5,7 @@
 #include "cuda/conv.h"
 #include "cuda/cublaslt.h"
 #include "cuda/launch.h"
+#include "cuda/stored.h"
 
 namespace gt::cuda {
 namespace {
@@ -122,10 +123,9 @@ struct Transpose {
   }
 };
 
-template <class T, class Index>
+template <class P, class Index>
 struct AddBias {
-  T* y;
-  const T* bias;
+  P y, bias;
   Index o;
   GT_DEV void operator()(int64_t i) const { y[i] += bias[static_cast<Index>(i) % o]; }
 };
@@ -151,10 +151,13 @@ bool fits_32_bits(const Conv& p, int64_t piece) {
 
 void transpose(Dtype dtype, const void* from, void* to, int64_t outer, int64_t rows, int64_t columns) {
   const int64_t count = outer * rows * columns;
-  with_types(dtype, count < kMost32, [&]<class T, class Index>(T*, Index*) {
+  const auto run = [&]<class T, class Index>(T*, Index*) {
     each(count, Transpose<T, Index>{static_cast<const T*>(from), static_cast<T*>(to),
                                     static_cast<Index>(rows), static_cast<Index>(columns)});
-  });
+  };
+  if (!is_half_type(dtype)) return with_types(dtype, count < kMost32, run);
+  auto* const bits = static_cast<uint16_t*>(nullptr);
+  count < kMost32 ? run(bits, static_cast<int32_t*>(nullptr)) : run(bits, static_cast<int64_t*>(nullptr));
 }
 
 // Whether x is its own rows.
@@ -179,9 +182,12 @@ void unpack_weight(const ConvCall& call, const void* from, void* to) {
 
 void add_bias(const ConvCall& call) {
   const int64_t count = call.p.n * call.p.outputs() * call.p.o;
-  with_types(call.dtype, count < kMost32, [&]<class T, class Index>(T*, Index*) {
-    each(count, AddBias<T, Index>{static_cast<T*>(call.y), static_cast<const T*>(call.bias),
-                                  static_cast<Index>(call.p.o)});
+  with_pointers(is_half_type(call.dtype), call.dtype, [&]<class T, class P>(T*, P*) {
+    const auto run = [&]<class Index>(Index o) {
+      each(count,
+           AddBias<P, Index>{pointer_to<P>(call.y, call.dtype), pointer_to<P>(call.bias, call.dtype), o});
+    };
+    count < kMost32 ? run(static_cast<int32_t>(call.p.o)) : run(call.p.o);
   });
 }
 

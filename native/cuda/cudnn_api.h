@@ -24,7 +24,7 @@ constexpr Status kDeviceAllocationFailed = 4004;
 constexpr Status kExecutionFailed = 5000;
 constexpr Status category(Status status) { return status / 1000 * 1000; }
 
-enum class DataType : int { f32 = 0, f64 = 1 };
+enum class DataType : int { f32 = 0, f64 = 1, f16 = 2, bf16 = 9 };
 
 // ---- descriptors ----
 

@@ -115,6 +115,7 @@ bool allowed(const Node& engine, const Limits& limits) {
        notes_of<NumericalNote>(engine, Attribute::engine_numerical_notes, Type::numerical_note)) {
     switch (note) {
       case NumericalNote::down_convert_inputs:
+      case NumericalNote::reduced_precision_reduction:
         return false;
       case NumericalNote::tensor_core:
         if (!limits.tensor_cores) return false;

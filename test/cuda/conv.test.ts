@@ -63,6 +63,40 @@ describe.skipIf(!isEmulationBuilt)("cuDNN", () => {
     ]);
   });
 
+  for (const [dtype, error] of [
+    ["float16", 2 ** -10],
+    ["bfloat16", 2 ** -7],
+  ] as const) {
+    it(`convolves ${dtype} as it is, adding up in float32`, async () => {
+      const code = once.replace("})", `}, { dtype: "${dtype}" })`);
+      const ending = await runWith("", code);
+      expect(printed(ending)).toBeLessThan(error);
+      // Not engine 8, which adds up in 16 bits.
+      expect(asked(ending, "execute")).toEqual([
+        `forward+bias ${dtype} engine 1`,
+        `backward_data ${dtype} engine 1`,
+        `backward_weight ${dtype} engine 1`,
+      ]);
+      const apart = await runWith("fused=none", code);
+      expect(printed(apart)).toBeLessThan(2 * error);
+      expect(asked(apart, "execute")[0]).toBe(`forward ${dtype} engine 1`);
+    });
+
+    it(`leaves ${dtype} to float32 where cuDNN takes none`, async () => {
+      const code = once.replace("})", `}, { dtype: "${dtype}" })`);
+      const refused = await runWith("plan=3000/1", code);
+      expect(printed(refused)).toBeLessThan(error);
+      expect(asked(refused, "execute")).toEqual([
+        "forward+bias engine 7",
+        "backward_data engine 2",
+        "backward_weight engine 2",
+      ]);
+      const off = await runWith("", `allowCudnn(false); ${code}`);
+      expect(printed(off)).toBeLessThan(error);
+      expect(asked(off, "execute")).toEqual([]);
+    });
+  }
+
   it("leaves the bias to a kernel where no engine adds it", async () => {
     const ending = await runWith("fused=none", once);
     expect(printed(ending)).toBeLessThan(close);

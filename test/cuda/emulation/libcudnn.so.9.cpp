@@ -8,7 +8,8 @@
 //   slow=ENGINE (takes 20 ms) | trace=1 (a line per plan and per execution on stderr)
 //
 // Engines do what their notes say: one with tensor cores rounds float32 inputs as TF32 does, one that
-// converts inputs rounds them further, and one that is not deterministic gives two results in turn.
+// converts inputs rounds them further, one of reduced precision rounds sums to the type of the result as they
+// grow, and one that is not deterministic gives two results in turn.
 #include <unistd.h>
 
 #include <algorithm>
@@ -24,6 +25,7 @@
 #include <vector>
 
 #include "cuda/cudnn_api.h"
+#include "shared/half.h"
 #include "wanted.h"
 
 namespace gt::cuda::cudnn {
@@ -234,7 +236,8 @@ struct TensorView {
         is_virtual(o.values.count(A::tensor_is_virtual) == 1 && o.one<bool>(A::tensor_is_virtual)) {
     expect(alive().count(&o) == 1, "a tensor was destroyed while a graph needs it");
   }
-  int64_t element() const { return type == DataType::f64 ? 8 : 4; }
+  bool is_half() const { return type == DataType::f16 || type == DataType::bf16; }
+  int64_t element() const { return type == DataType::f64 ? 8 : is_half() ? 2 : 4; }
   int64_t bytes() const {
     int64_t last = 0;
     for (size_t i = 0; i < dims.size(); i++) last += (dims[i] - 1) * strides[i];
@@ -295,13 +298,15 @@ struct Operation {
     after = c.list<int64_t>(A::convolution_post_paddings);
     groups = x.dims[1] / w.dims[1];
     const auto number = [&](A a) {
-      expect(o.values.at(a).bytes.size() == static_cast<size_t>(x.element()),
+      expect(o.values.at(a).bytes.size() == (x.type == DataType::f64 ? 8u : 4u),
              "alpha or beta is of another type");
       return x.type == DataType::f64 ? o.one<double>(a) : static_cast<double>(o.one<float>(a));
     };
     alpha = number(pick(A::forward_alpha, A::backward_data_alpha, A::backward_weight_alpha));
     beta = number(pick(A::forward_beta, A::backward_data_beta, A::backward_weight_beta));
-    expect(c.one<DataType>(A::convolution_precision) == x.type && w.type == x.type && y.type == x.type,
+    const DataType computed = x.is_half() ? DataType::f32 : x.type;
+    expect(c.one<DataType>(A::convolution_precision) == computed, "16 bits must be added up in float32");
+    expect(w.type == x.type && y.type == (y.is_virtual ? computed : x.type),
            "the operands of a convolution differ in type");
     expect(x.dims.size() == stride.size() + 2 && w.dims.size() == x.dims.size() &&
                y.dims.size() == x.dims.size(),
@@ -326,7 +331,9 @@ struct Operation {
 void check_addition(const Object& o) {
   const TensorView x(o.node(A::pointwise_operation_x)), b(o.node(A::pointwise_operation_b)),
       y(o.node(A::pointwise_operation_y));
-  expect(x.dims == y.dims && b.dims.size() == y.dims.size() && x.type == y.type && b.type == y.type,
+  const DataType computed = y.is_half() ? DataType::f32 : y.type;
+  expect(x.dims == y.dims && b.dims.size() == y.dims.size() && x.type == computed && b.type == y.type &&
+             o.node(A::pointwise_operation_pointwise).one<DataType>(A::pointwise_precision) == computed,
          "the operands of an addition do not fit");
   for (size_t i = 0; i < b.dims.size(); i++)
     expect(b.dims[i] == y.dims[i] || b.dims[i] == 1, "the bias does not broadcast");
@@ -402,6 +409,7 @@ const Engine& engine_of(int64_t number) {
       {5, {}, {}, 1000},
       {6, {}, {}, 0},
       {7, {}, {}, 1 << 10},
+      {8, {NumericalNote::tensor_core, NumericalNote::reduced_precision_reduction}, {}, 0},
   };
   return engines[static_cast<size_t>(number)];
 }
@@ -413,8 +421,11 @@ std::vector<int64_t> ranking(const Object& graph, HeuristicMode mode) {
   if (is_fused(graph)) {
     expect(!wide, "no engine adds a bias in float64");
     if (wanted("fused") == "none" || mode == HeuristicMode::fallback) return {};
+    if (operation.x.is_half()) return {8, 1};
     return {1, 7};
   }
+  if (operation.x.is_half())
+    return mode == HeuristicMode::fallback ? std::vector<int64_t>{} : std::vector<int64_t>{8, 0, 1};
   if (mode == HeuristicMode::fallback) return {4, 6};
   if (wide) return {3, 4, 5};
   bool suits = operation.groups == 1 && operation.x.dims.size() == 4;
@@ -435,11 +446,38 @@ float round_to(float value, int bits) {
   return value;
 }
 
-template <class T>
 struct Memory {
   const TensorView& view;
-  T* data;
+  void* data;
   int bits = 0;  // of mantissa that an engine keeps of inputs; 0 for all
+
+  double load(int64_t i) const {
+    switch (view.type) {
+      case DataType::f64:
+        return static_cast<const double*>(data)[i];
+      case DataType::f16:
+        return gt::to_float(static_cast<const gt::Float16*>(data)[i]);
+      case DataType::bf16:
+        return gt::to_float(static_cast<const gt::BFloat16*>(data)[i]);
+      default:
+        return static_cast<const float*>(data)[i];
+    }
+  }
+  void store(int64_t i, double value) const {
+    switch (view.type) {
+      case DataType::f64:
+        static_cast<double*>(data)[i] = value;
+        break;
+      case DataType::f16:
+        static_cast<gt::Float16*>(data)[i] = gt::to_float16(static_cast<float>(value));
+        break;
+      case DataType::bf16:
+        static_cast<gt::BFloat16*>(data)[i] = gt::to_bfloat16(static_cast<float>(value));
+        break;
+      default:
+        static_cast<float*>(data)[i] = static_cast<float>(value);
+    }
+  }
 
   int64_t offset(int64_t a, int64_t b, const int64_t* at) const {
     int64_t offset = a * view.strides[0] + b * view.strides[1];
@@ -447,11 +485,8 @@ struct Memory {
     return offset;
   }
   double read(int64_t a, int64_t b, const int64_t* at) const {
-    const T value = data[offset(a, b, at)];
-    if constexpr (std::is_same_v<T, float>) {
-      if (bits > 0) return round_to(value, bits);
-    }
-    return value;
+    const double value = load(offset(a, b, at));
+    return bits > 0 && view.type != DataType::f64 ? round_to(static_cast<float>(value), bits) : value;
   }
 };
 
@@ -466,12 +501,18 @@ void for_each(const std::vector<int64_t>& dims, const Body& body) {
   }
 }
 
-template <class T>
-void compute(const Operation& o, Memory<T> x, Memory<T> w, Memory<T> y) {
+double round_sum(double x, DataType type) {
+  return type == DataType::f16    ? gt::to_float(gt::to_float16(static_cast<float>(x)))
+         : type == DataType::bf16 ? gt::to_float(gt::to_bfloat16(static_cast<float>(x)))
+                                  : x;
+}
+
+// Sums are those of the type of x if `reduced`.
+void compute(const Operation& o, Memory x, Memory w, Memory y, bool reduced) {
   const int64_t C = o.w.dims[1], K = o.w.dims[0] / o.groups;
   const bool forward = o.kind == Kind::convolution_forward;
   const bool for_data = o.kind == Kind::convolution_backward_data;
-  const Memory<T>& result = forward ? y : for_data ? x : w;
+  const Memory& result = forward ? y : for_data ? x : w;
   std::vector<double> sums(static_cast<size_t>(result.view.bytes() / result.view.element()), 0.0);
   const auto spatial = o.stride.size();
   for (int64_t n = 0; n < o.x.dims[0]; n++) {
@@ -485,24 +526,29 @@ void compute(const Operation& o, Memory<T> x, Memory<T> w, Memory<T> y) {
           }
           for (int64_t c = 0; c < C; c++) {
             const int64_t channel = k / K * C + c;
+            double& sum = sums[static_cast<size_t>(forward    ? y.offset(n, k, q)
+                                                   : for_data ? x.offset(n, channel, at)
+                                                              : w.offset(k, c, r))];
             if (forward) {
-              sums[y.offset(n, k, q)] += x.read(n, channel, at) * w.read(k, c, r);
+              sum += x.read(n, channel, at) * w.read(k, c, r);
             } else if (for_data) {
-              sums[x.offset(n, channel, at)] += y.read(n, k, q) * w.read(k, c, r);
+              sum += y.read(n, k, q) * w.read(k, c, r);
             } else {
-              sums[w.offset(k, c, r)] += x.read(n, channel, at) * y.read(n, k, q);
+              sum += x.read(n, channel, at) * y.read(n, k, q);
             }
+            if (reduced) sum = round_sum(sum, o.x.type);
           }
         });
       });
     }
   }
-  for (size_t i = 0; i < sums.size(); i++)
-    result.data[i] = static_cast<T>(o.alpha * sums[i] + (o.beta == 0 ? 0 : o.beta * result.data[i]));
+  for (size_t i = 0; i < sums.size(); i++) {
+    const auto at = static_cast<int64_t>(i);
+    result.store(at, o.alpha * sums[i] + (o.beta == 0 ? 0 : o.beta * result.load(at)));
+  }
 }
 
-template <class T>
-void add(const Object& o, Memory<T> x, Memory<T> b, Memory<T> y) {
+void add(const Object& o, Memory x, Memory b, Memory y) {
   expect(o.node(A::pointwise_operation_pointwise).one<PointwiseMode>(A::pointwise_mode) == PointwiseMode::add,
          "only additions are emulated");
   for (int64_t n = 0; n < y.view.dims[0]; n++) {
@@ -511,7 +557,7 @@ void add(const Object& o, Memory<T> x, Memory<T> b, Memory<T> y) {
         int64_t at[3] = {0, 0, 0};
         for (size_t i = 2; i < b.view.dims.size(); i++) at[i - 2] = b.view.dims[i] == 1 ? 0 : q[i - 2];
         const double bias = b.read(b.view.dims[0] == 1 ? 0 : n, b.view.dims[1] == 1 ? 0 : k, at);
-        y.data[y.offset(n, k, q)] = static_cast<T>(x.read(n, k, q) + bias);
+        y.store(y.offset(n, k, q), x.read(n, k, q) + bias);
       });
     }
   }
@@ -522,36 +568,36 @@ struct Region {
   bool written;
 };
 
-template <class T>
+bool has(const Engine& engine, NumericalNote note) {
+  return std::count(engine.notes.begin(), engine.notes.end(), note) > 0;
+}
+
 void run(const Object& graph, const Engine& engine, const std::map<int64_t, void*>& pointers) {
   const auto operations = graph.list<const Object*>(A::graph_operations);
   const Operation o(*operations[0]);
-  std::vector<T> between(o.y.is_virtual ? static_cast<size_t>(o.y.bytes()) / sizeof(T) : 0, T{0});
+  std::vector<double> between(o.y.is_virtual ? static_cast<size_t>(o.y.bytes() + 7) / 8 : 0, 0.0);
   const auto memory = [&](const TensorView& t) {
-    return Memory<T>{t, t.is_virtual ? between.data() : static_cast<T*>(pointers.at(t.id))};
+    return Memory{t, t.is_virtual ? between.data() : pointers.at(t.id)};
   };
-  Memory<T> x = memory(o.x), w = memory(o.w), y = memory(o.y);
-  for (const NumericalNote note : engine.notes) {
-    if (note == NumericalNote::tensor_core) x.bits = w.bits = y.bits = 10;
-  }
-  for (const NumericalNote note : engine.notes) {
-    if (note == NumericalNote::down_convert_inputs) x.bits = w.bits = y.bits = 7;
-  }
-  compute(o, x, w, y);
+  Memory x = memory(o.x), w = memory(o.w), y = memory(o.y);
+  if (has(engine, NumericalNote::tensor_core)) x.bits = w.bits = y.bits = 10;
+  if (has(engine, NumericalNote::down_convert_inputs)) x.bits = w.bits = y.bits = 7;
+  compute(o, x, w, y, has(engine, NumericalNote::reduced_precision_reduction));
   if (operations.size() == 2) {
     const TensorView sums(operations[1]->node(A::pointwise_operation_x)),
         bias(operations[1]->node(A::pointwise_operation_b)),
         to(operations[1]->node(A::pointwise_operation_y));
     add(*operations[1], memory(sums), memory(bias), memory(to));
   }
-  if (std::count(engine.notes.begin(), engine.notes.end(), NumericalNote::nondeterministic) > 0) {
+  if (has(engine, NumericalNote::nondeterministic)) {
     static bool turn = false;
     turn = !turn;
     const TensorView view = result_of(graph);
-    const Memory<T> result = memory(view);
-    const T factor = turn ? T{1} : T{1} + 2 * std::numeric_limits<T>::epsilon();
-    for (int64_t i = 0; i < result.view.bytes() / static_cast<int64_t>(sizeof(T)); i++)
-      result.data[i] *= factor;
+    const Memory result = memory(view);
+    const double epsilon = view.type == DataType::f64 ? std::numeric_limits<double>::epsilon()
+                                                      : std::numeric_limits<float>::epsilon();
+    const double factor = turn ? 1 : 1 + 2 * epsilon;
+    for (int64_t i = 0; i < view.bytes() / view.element(); i++) result.store(i, result.load(i) * factor);
   }
 }
 
@@ -598,9 +644,14 @@ Status execute(const Object& plan, const Object& pack) {
   }
   if (engine.workspace > 0) std::memset(workspace, 0xCD, static_cast<size_t>(engine.workspace));
   if (wanted("slow") == std::to_string(engine.number)) usleep(20000);
-  result_of(graph).type == DataType::f64 ? run<double>(graph, engine, pointers)
-                                         : run<float>(graph, engine, pointers);
+  run(graph, engine, pointers);
   return kSuccess;
+}
+
+// The type of a graph where that has 16 bits.
+const char* type_of(const Object& graph) {
+  const DataType type = result_of(graph).type;
+  return type == DataType::f16 ? " float16" : type == DataType::bf16 ? " bfloat16" : "";
 }
 
 const char* pass_of(const Object& graph) {
@@ -729,8 +780,8 @@ Status cudnnBackendFinalize(Descriptor descriptor) {
       return wanted_status("graph");
     case Kind::plan: {
       const Object& config = object.node(A::plan_engine_config);
-      trace("plan %s%s engine %lld\n", pass_of(*config.graph), is_fused(*config.graph) ? "+bias" : "",
-            static_cast<long long>(config.engine));
+      trace("plan %s%s%s engine %lld\n", pass_of(*config.graph), is_fused(*config.graph) ? "+bias" : "",
+            type_of(*config.graph), static_cast<long long>(config.engine));
       return wanted_status("plan", config.engine);
     }
     default:
@@ -800,8 +851,8 @@ Status cudnnBackendExecute(Handle handle, Descriptor plan, Descriptor pack) {
   expect(handle && handle->stream, "a handle has no stream");
   expect(what.one<Handle>(A::plan_handle) == handle, "a plan belongs to another handle");
   const Object& config = what.node(A::plan_engine_config);
-  trace("execute %s%s engine %lld\n", pass_of(*config.graph), is_fused(*config.graph) ? "+bias" : "",
-        static_cast<long long>(config.engine));
+  trace("execute %s%s%s engine %lld\n", pass_of(*config.graph), is_fused(*config.graph) ? "+bias" : "",
+        type_of(*config.graph), static_cast<long long>(config.engine));
   if (const Status status = wanted_status("execute", config.engine); status != kSuccess) return status;
   return execute(what, with);
 }
