@@ -48,6 +48,10 @@ void check_dtype(const char* op, const char* arg, const Tensor& t, Dtype dtype) 
   }
 }
 
+void check_computed_dtype(const char* op, const char* arg, const Tensor& t, Dtype dtype) {
+  if (computed_type(t.dtype) != computed_type(dtype)) check_dtype(op, arg, t, dtype);
+}
+
 void check_float(const char* op, const char* arg, const Tensor& t) {
   const Dtype computed = computed_type(t.dtype);
   if (computed != Dtype::f32 && computed != Dtype::f64) {

@@ -22,7 +22,12 @@ namespace gt {
 
 void Backend::run(const Command& command) {
   static const KernelDef& copy = kernel("copy", DeviceType::cpu);
-  run_widened(command, copy, [](int64_t bytes) { return cpu::scratch(bytes, cpu::kWideScratch); });
+  const auto memory = [](int64_t bytes) { return cpu::scratch(bytes, cpu::kWideScratch); };
+  try {
+    return run_widened(command, copy, memory);
+  } catch (const WantsFloat&) {
+  }
+  run_on_copies(command, copy, memory);
 }
 
 void Backend::write(void* to, const void* from, int64_t bytes) {

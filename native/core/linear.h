@@ -16,8 +16,8 @@ inline products::Problem make_product(const char* op, const Tensor& a, bool tran
   check_rank(op, "y", y, 2, 2);
   check_contiguous(op, "y", y);
   check_float(op, "y", y);
-  check_dtype(op, "a", a, y.dtype);
-  check_dtype(op, "b", b, y.dtype);
+  check_computed_dtype(op, "a", a, y.dtype);
+  check_computed_dtype(op, "b", b, y.dtype);
   products::Problem p = products::make_problem(a, b, bias, y, transpose_a, transpose_b);
   require(op, p.y.rows > 0 && p.y.columns > 0 && p.a.columns > 0, "its matrices must not be empty");
   const bool regular = p.a.regular() && p.b.regular() && p.y.regular();
@@ -41,7 +41,7 @@ inline products::Problem make_backward(const Tensor& dy, const Tensor& x, const 
                                        const Tensor& dbias) {
   check_rank("linear", "dy", dy, 2, 2);
   check_contiguous("linear", "dy", dy);
-  check_dtype("linear", "dbias", dbias, dy.dtype);
+  check_computed_dtype("linear", "dbias", dbias, dy.dtype);
   check_contiguous("linear", "dbias", dbias);
   check_shape("linear", "dbias", dbias, 1, &dy.shape[1]);
   return make_product("linear", dy, true, x, false, nullptr, dweight);

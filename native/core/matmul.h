@@ -11,6 +11,7 @@ struct Matrix {
   char* data;
   int64_t rows, columns;
   int64_t row, column;  // strides in elements
+  Dtype dtype;
 
   // Brings strides of dimensions of size 1 into a regular form. True if the matrix is row- or column-major
   // with a leading dimension that is long enough, which is what a BLAS takes.
@@ -37,16 +38,22 @@ struct Batch {
 struct Problem {
   Matrix a, b, y;
   void* bias;
+  Dtype bias_dtype;
   int rank = 0;
   Batch batches[kMaxRank];
+
+  [[gnu::always_inline]] bool any_half() const {
+    return is_half_type(a.dtype) || is_half_type(b.dtype) || is_half_type(y.dtype) ||
+           is_half_type(bias_dtype);
+  }
 };
 
 // Of each file that includes them, since kernel files may share no symbols.
 namespace {
 
 inline Matrix matrix_of(const Tensor& t, bool transposed) {
-  Matrix m{static_cast<char*>(t.raw), t.shape[t.rank - 2], t.shape[t.rank - 1], t.strides[t.rank - 2],
-           t.strides[t.rank - 1]};
+  Matrix m{static_cast<char*>(t.raw), t.shape[t.rank - 2],   t.shape[t.rank - 1],
+           t.strides[t.rank - 2],     t.strides[t.rank - 1], t.dtype};
   if (transposed) {
     std::swap(m.rows, m.columns);
     std::swap(m.row, m.column);
@@ -67,15 +74,16 @@ inline Problem make_problem(const Tensor& a, const Tensor& b, const Tensor* bias
                             bool tb) {
   check_rank("matmul", "a", a, 2, y.rank);
   check_rank("matmul", "b", b, 2, y.rank);
-  Problem p{matrix_of(a, ta), matrix_of(b, tb), matrix_of(y, false), nullptr, 0, {}};
+  Problem p{matrix_of(a, ta), matrix_of(b, tb), matrix_of(y, false), nullptr, y.dtype, 0, {}};
   if (p.a.columns != p.b.rows) fail(ErrorCode::shape, "matmul: inner sizes differ");
   if (p.a.rows != p.y.rows || p.b.columns != p.y.columns)
     fail(ErrorCode::shape, "matmul: y has the wrong shape");
   if (bias) {
-    check_dtype("matmul", "bias", *bias, y.dtype);
+    check_computed_dtype("matmul", "bias", *bias, y.dtype);
     check_shape("matmul", "bias", *bias, 1, &p.y.columns);
     check_contiguous("matmul", "bias", *bias);
     p.bias = bias->raw;
+    p.bias_dtype = bias->dtype;
   }
   for (int dim = 0; dim < y.rank - 2; dim++) {
     const Batch next{y.shape[dim], batch_stride(a, y, dim), batch_stride(b, y, dim), y.strides[dim]};
@@ -103,7 +111,10 @@ inline Problem make_problem(const Tensor& a, const Tensor& b, const Tensor* bias
 
 // Calls body with the operands of each product, for the outer `rank` batch dimensions.
 template <class Body>
-inline void for_each_batch(const Problem& p, int rank, int64_t size, const Body& body) {
+inline void for_each_batch(const Problem& p, int rank, const Body& body) {
+  const auto at = [](const Matrix& m, int64_t offset) {
+    return m.data + offset * static_cast<int64_t>(dtype_size(m.dtype));
+  };
   int64_t count = 1;
   for (int d = 0; d < rank; d++) count *= p.batches[d].size;
   for (int64_t i = 0; i < count; i++) {
@@ -115,7 +126,7 @@ inline void for_each_batch(const Problem& p, int rank, int64_t size, const Body&
       b += index * p.batches[d].b;
       y += index * p.batches[d].y;
     }
-    body(p.a.data + a * size, p.b.data + b * size, p.y.data + y * size);
+    body(at(p.a, a), at(p.b, b), at(p.y, y));
   }
 }
 

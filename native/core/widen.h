@@ -3,8 +3,8 @@
 // Note [16-bit floats]. A kernel computes in float32: one that meets a float16 or bfloat16 tensor is run on
 // float32 copies of those, and its results are rounded once. So every kernel takes them, mixed with float32
 // where it takes that, and sums are never formed in 16 bits. Kernels that convert as they read and write, or
-// only move elements, say so (takes_half) and get the tensors themselves; a kernel of the CUDA engine may
-// still find that it cannot, and throw WantsFloat.
+// only move elements, say so (takes_half) and get the tensors themselves; such a kernel may still find
+// that it cannot take these, or that copies are faster, and throw WantsFloat.
 #pragma once
 #include <initializer_list>
 

@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "core/error.h"
+#include "core/widen.h"
 #include "cpu/parallel.h"
 
 namespace gt::cpu {
@@ -146,6 +147,8 @@ Device& device() {
   static Cpu& instance = *new Cpu;
   return instance;
 }
+
+void want_float() { throw WantsFloat(); }
 
 void* scratch(int64_t bytes, int buffer) {
   static void* memories[3];

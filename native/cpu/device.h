@@ -21,6 +21,8 @@ int available_cores();  // as affinity and cgroup quota allow
 // buffer 1.
 void* scratch(int64_t bytes, int buffer = 0);
 constexpr int kWideScratch = 2;  // the buffer of Note [16-bit floats]
+// Throws WantsFloat. Out of line, as what kernel files throw must be.
+[[noreturn]] void want_float();
 
 int64_t physical_memory();  // of the machine or of the cgroup, whichever is smaller
 

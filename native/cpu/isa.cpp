@@ -30,6 +30,15 @@ int isa_level() {
   return level;
 }
 
+bool multiplies_bfloat16() {
+#if defined(__x86_64__)
+  static const bool does = isa_level() >= 2 && __builtin_cpu_supports("avx512bf16");
+  return does;
+#else
+  return false;
+#endif
+}
+
 const char* isa_name() { return kNames[isa_level()]; }
 
 }  // namespace gt::cpu

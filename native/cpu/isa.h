@@ -8,4 +8,9 @@ namespace gt::cpu {
 int isa_level();
 const char* isa_name();
 
+// Whether products of bfloat16 are faster than those of float32: with AVX512_BF16, or AMX, whose machines
+// have that too. Elsewhere oneDNN would emulate them, and kernels compute on float32 copies. Not with a
+// lowered GRADTAPE_ISA.
+bool multiplies_bfloat16();
+
 }  // namespace gt::cpu

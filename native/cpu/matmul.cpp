@@ -1,10 +1,13 @@
 // Matrix products: y = op(a) · op(b) + bias, where op may transpose. float32 goes to oneDNN with the strides
-// as they are, so that transposed inputs cost no copy; other dtypes and odd strides take plain loops.
+// as they are, so that transposed inputs cost no copy, and bfloat16 where the processor multiplies it; other
+// dtypes and odd strides take plain loops.
 #include "core/matmul.h"
 
 #include <type_traits>
 
 #include "core/kernel.h"
+#include "cpu/device.h"
+#include "cpu/isa.h"
 #include "cpu/iterator.h"
 #include "cpu/primitive_cache.h"
 
@@ -34,28 +37,30 @@ bool run_onednn(Problem p) {
     key.add(m->columns);
     key.add(m->row);
     key.add(m->column);
+    key.add(static_cast<int64_t>(m->dtype));
   }
   key.add(inner.size);
   key.add(inner.a);
   key.add(inner.b);
   key.add(inner.y);
-  key.add(p.bias != nullptr);
+  key.add(p.bias ? static_cast<int64_t>(p.bias_dtype) : -1);
   Plan* plan = find_plan(key);
   if (!plan) {
     plan = &plan_for("matmul", key, [&](Plan& made) {
       const auto desc = [&](const Matrix& m, int64_t stride) {
-        constexpr auto f32 = dnnl::memory::data_type::f32;
-        if (inner.size == 1) return Desc({m.rows, m.columns}, f32, dnnl::memory::dims{m.row, m.column});
+        const auto type = type_of(m.dtype);
+        if (inner.size == 1) return Desc({m.rows, m.columns}, type, dnnl::memory::dims{m.row, m.column});
         const int64_t batch = stride == 0 ? 1 : inner.size;
-        return Desc({batch, m.rows, m.columns}, f32,
+        return Desc({batch, m.rows, m.columns}, type,
                     dnnl::memory::dims{stride == 0 ? m.rows * m.columns : stride, m.row, m.column});
       };
       const Desc da = desc(p.a, inner.a), db = desc(p.b, inner.b), dy = desc(p.y, inner.y);
       Desc dbias;
       if (p.bias) {
         const int64_t n = p.y.columns;
-        dbias = inner.size == 1 ? Desc({1, n}, dnnl::memory::data_type::f32, dnnl::memory::dims{n, 1})
-                                : Desc({1, 1, n}, dnnl::memory::data_type::f32, dnnl::memory::dims{n, n, 1});
+        const auto type = type_of(p.bias_dtype);
+        dbias = inner.size == 1 ? Desc({1, n}, type, dnnl::memory::dims{n, 1})
+                                : Desc({1, 1, n}, type, dnnl::memory::dims{n, n, 1});
       }
       const auto description = describe_matmul(da, db, dbias, dy);
       const auto a = made.tensor(da), b = made.tensor(db), y = made.tensor(dy);
@@ -70,7 +75,7 @@ bool run_onednn(Problem p) {
     });
   }
   if (!plan->supported) return false;
-  for_each_batch(p, p.rank > 0 ? p.rank - 1 : 0, sizeof(float), [&](void* a, void* b, void* y) {
+  for_each_batch(p, p.rank > 0 ? p.rank - 1 : 0, [&](void* a, void* b, void* y) {
     plan->run("matmul", {a, b, y, p.bias});
   });
   return true;
@@ -95,7 +100,7 @@ void loops(const Problem& p) {
   using W = typename Wrapping<T>::type;
   constexpr int64_t kBlock = 64;  // rows of b that stay in cache while rows of y pass
   const int64_t m = p.y.rows, n = p.y.columns, k = p.a.columns;
-  for_each_batch(p, p.rank, sizeof(T), [&](char* a_data, char* b_data, char* y_data) {
+  for_each_batch(p, p.rank, [&](char* a_data, char* b_data, char* y_data) {
     const T* const a = reinterpret_cast<const T*>(a_data);
     const T* const b = reinterpret_cast<const T*>(b_data);
     T* const y = reinterpret_cast<T*>(y_data);
@@ -134,12 +139,16 @@ void loops(const Problem& p) {
 
 }  // namespace
 
-KERNEL(matmul, (In a, In b, OptIn bias, Out y, bool transpose_a, bool transpose_b)) {
+KERNEL(matmul, (In a, In b, OptIn bias, Out y, bool transpose_a, bool transpose_b), kTakesHalf) {
   check_rank("matmul", "y", *y, 2, kMaxRank);
-  check_dtype("matmul", "a", *a, y->dtype);
-  check_dtype("matmul", "b", *b, y->dtype);
+  check_computed_dtype("matmul", "a", *a, y->dtype);
+  check_computed_dtype("matmul", "b", *b, y->dtype);
   const Problem p = make_problem(*a, *b, bias.tensor, *y, transpose_a, transpose_b);
   if (y->numel == 0) return;
+  if (p.any_half()) {
+    if (!multiplies_bfloat16() || p.a.columns == 0 || !run_onednn(p)) want_float();
+    return;
+  }
   if (y->dtype == Dtype::f32 && p.a.columns > 0 && run_onednn(p)) return;
   dispatch_numeric("matmul", *y, [&]<class T>(T*) { loops<T>(p); });
 }

@@ -2,6 +2,8 @@
 #pragma once
 #include <oneapi/dnnl/dnnl.hpp>
 
+#include "core/dtype.h"
+
 #define GT_ONEDNN_3 (DNNL_VERSION_MAJOR >= 3)
 
 namespace gt::cpu {
@@ -23,6 +25,11 @@ inline dnnl::primitive_attr user_scratchpad(bool accumulate = false) {
     attr.set_post_ops(sum);
   }
   return attr;
+}
+
+inline dnnl::memory::data_type type_of(Dtype dtype) {
+  using type = dnnl::memory::data_type;
+  return dtype == Dtype::f32 ? type::f32 : dtype == Dtype::bf16 ? type::bf16 : type::undef;
 }
 
 // A descriptor of no dimensions stands for no bias.

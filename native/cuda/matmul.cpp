@@ -18,8 +18,7 @@ bool run_gemm(Problem p, Dtype dtype) {
   g.a_batch = inner.a;
   g.b_batch = inner.b;
   g.y_batch = inner.y;
-  for_each_batch(p, p.rank, static_cast<int64_t>(dtype_size(dtype)),
-                 [&](const void* a, const void* b, void* y) { gemm("matmul", g, a, b, y); });
+  for_each_batch(p, p.rank, [&](const void* a, const void* b, void* y) { gemm("matmul", g, a, b, y); });
   return true;
 }
 

@@ -31,6 +31,14 @@ GT_INLINE float to_float(Float16 x) {
   return __builtin_bit_cast(float, __builtin_bit_cast(uint32_t, magnitude) | sign);
 }
 
+// What an element is computed as.
+template <class T>
+GT_INLINE T computed(T x) {
+  return x;
+}
+GT_INLINE float computed(Float16 x) { return to_float(x); }
+GT_INLINE float computed(BFloat16 x) { return to_float(x); }
+
 // To the nearest, ties to even; a NaN becomes the quiet one of its sign.
 GT_INLINE BFloat16 to_bfloat16(float x) {
   const uint32_t bits = __builtin_bit_cast(uint32_t, x);

@@ -1,0 +1,125 @@
+// What the op suite's small samples do not reach: products of bfloat16 with long sums, whose only rounding is that of the
+// result, and tensors of both types together.
+import { expect, it } from "vitest";
+import { type DType, linear, manualSeed, matmul, randn, type Tensor, tidy } from "../../lib/index.js";
+import { kernels } from "../../lib/native.js";
+import { product } from "../../lib/ops/matmul.js";
+import { allocate } from "../../lib/tensor.js";
+
+/** Half a unit in the last place of bfloat16, relative. */
+const rounding = 2 ** -8;
+
+/** Values that bfloat16 holds. */
+function random(shape: number[], dtype: DType = "bfloat16"): Tensor {
+  return randn(shape).to("bfloat16").to(dtype);
+}
+
+/** `got` is the exact value rounded once, but for the errors of sums in float32, bounded by the sum of magnitudes. */
+function expectRounded(got: Tensor, exact: Tensor, magnitude: Tensor): void {
+  expect(got.shape).toEqual(exact.shape);
+  const allowed = got.dtype === "bfloat16" ? rounding : 2 ** -24;
+  const values = got.to("float64").dataSync();
+  const [wanted, sizes] = [exact.dataSync(), magnitude.dataSync()];
+  let worst = 0;
+  wanted.forEach((w, i) => {
+    const excess = Math.abs(Number(values[i]) - Number(w)) - allowed * 1.01 * Math.abs(Number(w));
+    worst = Math.max(worst, excess / Number(sizes[i]));
+  });
+  expect(worst).toBeLessThan(2e-6);
+}
+
+function expectProduct(got: Tensor, a: Tensor, ta: boolean, b: Tensor, tb: boolean): void {
+  const [x, y] = [a.to("float64"), b.to("float64")];
+  expectRounded(got, product(x, ta, y, tb), product(x.abs(), ta, y.abs(), tb));
+}
+
+for (const [name, a, ta, b, tb] of [
+  ["A · B", [37, 4096], false, [4096, 129], false],
+  ["A · Bᵀ", [37, 4096], false, [129, 4096], true],
+  ["Aᵀ · B", [4097, 64], true, [4097, 33], false],
+  ["Aᵀ · Bᵀ", [2049, 5], true, [7, 2049], true],
+  ["a batch", [3, 17, 1025], false, [3, 1025, 31], false],
+  ["a vector", [1, 5000], false, [5000, 1], false],
+] as const) {
+  it(`${name} of bfloat16 is rounded once`, () => {
+    manualSeed(7);
+    tidy(() => {
+      const [x, y] = [random([...a]), random([...b])];
+      expectProduct(product(x, ta, y, tb), x, ta, y, tb);
+    });
+  });
+}
+
+it("a product of slices, whose rows are apart", () => {
+  tidy(() => {
+    const x = random([20, 3000]).slice({ dim: 1, start: 7, end: 2100 });
+    const y = random([2093, 90]).slice({ dim: 1, start: 0, step: 2 });
+    expectProduct(matmul(x, y), x, false, y, false);
+  });
+});
+
+it("the kernel of products takes float32 beside bfloat16, at every place", () => {
+  tidy(() => {
+    for (const [at, bt, yt, ct] of [
+      ["bfloat16", "bfloat16", "float32", "float32"],
+      ["bfloat16", "bfloat16", "float32", "bfloat16"],
+      ["bfloat16", "bfloat16", "bfloat16", "float32"],
+      ["bfloat16", "float32", "float32", "float32"],
+      ["float32", "bfloat16", "bfloat16", "float16"],
+      ["bfloat16", "bfloat16", "float16", "bfloat16"],
+      ["float32", "float32", "float32", "bfloat16"],
+    ] as const) {
+      const [a, b] = [random([33, 300], at), random([300, 65], bt)];
+      const bias = random([65], ct);
+      const y = allocate([33, 65], yt, "cpu");
+      kernels.matmul(a.id, b.id, bias.id, y.id, false, false);
+      const [x, w] = [a.to("float64"), b.to("float64")];
+      const got = yt === "float16" ? y.to("bfloat16") : y;
+      const exact = matmul(x, w).add(bias.to("float64"));
+      const magnitude = matmul(x.abs(), w.abs()).add(bias.to("float64").abs());
+      if (yt !== "float16") expectRounded(got, exact, magnitude);
+      else expect(Number(y.to("float64").sub(exact).abs().max().itemSync())).toBeLessThan(0.05);
+    }
+  });
+});
+
+for (const activation of [undefined, "relu", "gelu"] as const) {
+  it(`linear${activation ? ` with ${activation}` : ""} and its gradients, over 3000 inputs`, () => {
+    manualSeed(3);
+    tidy(() => {
+      const make = (shape: number[], scale: number) => randn(shape).mul(scale).to("bfloat16");
+      const [x, weight, bias] = [make([40, 3000], 1), make([70, 3000], 0.02), make([70], 1)];
+      const dy = make([40, 70], 1);
+      const run = (dtype: DType) => {
+        const leaves = [x, weight, bias].map((t) => t.to(dtype).detach().requiresGrad_());
+        const y = linear(leaves[0], leaves[1], leaves[2], { activation });
+        y.backward(dy.to(dtype));
+        return [y, ...leaves.map((t) => t.grad!)].map((t) => t.to("float64"));
+      };
+      const [wanted, got] = [run("float64"), run("bfloat16")];
+      wanted.forEach((w, i) => {
+        // The gradient of the activation is rounded too.
+        const largest = Number(w.abs().max().itemSync());
+        expect(Number(got[i].sub(w).abs().max().itemSync())).toBeLessThan(
+          (i === 0 ? 1.1 : 3) * rounding * largest,
+        );
+      });
+    });
+  });
+}
+
+it("bfloat16 has no slow reference implementation", () => {
+  tidy(() => {
+    const counters = allocate([4], "int64", "cpu");
+    const references = () => {
+      kernels.onednn_counters(counters.id);
+      return Number(counters.dataSync()[3]);
+    };
+    const before = references();
+    const [x, w, b] = [random([65, 130]), random([67, 130]), random([67])];
+    linear(x, w, b);
+    matmul(x.transpose(0, 1), random([65, 12]));
+    matmul(random([4, 9, 33]), random([4, 33, 5]));
+    expect(references()).toBe(before);
+  });
+});
