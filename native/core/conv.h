@@ -35,8 +35,8 @@ inline Conv make_conv(const char* op, const Tensor& x, const Tensor& weight, con
   check_rank(op, "weight", weight, x.rank, x.rank);
   check_rank(op, "y", y, x.rank, x.rank);
   check_float(op, "x", x);
-  check_dtype(op, "weight", weight, x.dtype);
-  check_dtype(op, "y", y, x.dtype);
+  check_computed_dtype(op, "weight", weight, x.dtype);
+  check_computed_dtype(op, "y", y, x.dtype);
   check_channels_last(op, "x", x);
   check_channels_last(op, "y", y);
   check_contiguous(op, "weight", weight);
@@ -75,7 +75,7 @@ inline Conv make_conv(const char* op, const Tensor& x, const Tensor& weight, con
 }
 
 inline void check_bias(const char* op, const Tensor& bias, const Conv& p, Dtype dtype) {
-  check_dtype(op, "bias", bias, dtype);
+  check_computed_dtype(op, "bias", bias, dtype);
   check_shape(op, "bias", bias, 1, &p.o);
   check_contiguous(op, "bias", bias);
 }

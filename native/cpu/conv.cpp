@@ -1,10 +1,14 @@
 // Convolutions of 1 to 3 spatial dimensions: forward, and the gradients of input and weight. A transposed
 // convolution is the gradient of the input. Activations are channels-last, weights plain (O, C / groups,
 // kernel…) and brought into the layout that oneDNN asks for with every call, which costs well under 1 % of
-// the work.
+// the work. bfloat16 is multiplied where the processor does that, never by Winograd's algorithm.
 #include "core/conv.h"
 
+#include <optional>
+
 #include "core/kernel.h"
+#include "cpu/device.h"
+#include "cpu/isa.h"
 #include "cpu/iterator.h"
 #include "cpu/primitive_cache.h"
 
@@ -42,26 +46,33 @@ struct Descriptions {
   ConvSteps steps;
 };
 
-Descriptions describe(const Conv& p, bool bias, bool winograd) {
+// The types of the elements. Those that are multiplied are of one; results may be float32 beside bfloat16.
+struct Types {
+  Dtype x, y, weight;
+  std::optional<Dtype> bias = {};
+
+  bool any_half() const {
+    return is_half_type(x) || is_half_type(y) || is_half_type(weight) || (bias && is_half_type(*bias));
+  }
+};
+
+Descriptions describe(const Conv& p, const Types& types, bool winograd) {
   using tag = memory::format_tag;
-  constexpr auto f32 = memory::data_type::f32;
+  const auto x_type = type_of(types.x), y_type = type_of(types.y), weight_type = type_of(types.weight);
   constexpr tag channels_last[] = {tag::nwc, tag::nhwc, tag::ndhwc};
   constexpr tag plain[] = {tag::abc, tag::abcd, tag::abcde, tag::abcdef};
   const memory::dims kernel = spatial_of(p, p.kernel);
   const memory::dims weight =
       p.groups == 1 ? with({p.o, p.c}, kernel) : with({p.groups, p.o / p.groups, p.c / p.groups}, kernel);
   Descriptions d;
-  d.x = Desc(with({p.n, p.c}, spatial_of(p, p.in)), f32, channels_last[p.spatial - 1]);
-  d.y = Desc(with({p.n, p.o}, spatial_of(p, p.out)), f32, channels_last[p.spatial - 1]);
-  d.weight = Desc(weight, f32, plain[p.spatial - 1 + (p.groups == 1 ? 0 : 1)]);
-  d.wanted_weight = Desc(weight, f32, tag::any);
-  const auto activation = [&](std::initializer_list<int64_t> head, const int64_t* sizes) {
-    return Desc(with(head, spatial_of(p, sizes)), f32, winograd ? tag::any : channels_last[p.spatial - 1]);
-  };
-  d.wanted_x = activation({p.n, p.c}, p.in);
-  d.wanted_y = activation({p.n, p.o}, p.out);
+  d.x = Desc(with({p.n, p.c}, spatial_of(p, p.in)), x_type, channels_last[p.spatial - 1]);
+  d.y = Desc(with({p.n, p.o}, spatial_of(p, p.out)), y_type, channels_last[p.spatial - 1]);
+  d.weight = Desc(weight, weight_type, plain[p.spatial - 1 + (p.groups == 1 ? 0 : 1)]);
+  d.wanted_weight = Desc(weight, weight_type, tag::any);
+  d.wanted_x = winograd ? Desc(d.x.dims(), x_type, tag::any) : d.x;
+  d.wanted_y = winograd ? Desc(d.y.dims(), y_type, tag::any) : d.y;
   if (winograd) d.steps.algorithm = dnnl::algorithm::convolution_winograd;
-  if (bias) d.bias = Desc({p.o}, f32, tag::a);
+  if (types.bias) d.bias = Desc({p.o}, type_of(*types.bias), tag::a);
   for (int i = p.first(); i < 3; i++) {
     // What is read beyond the end of x. Less than nothing where the last window ends early: then no padding
     // is exact.
@@ -97,9 +108,11 @@ bool suits_winograd(const Conv& p) {
 // Builds with Winograd's algorithm where it is allowed, suits and exists, and directly otherwise. `build`
 // makes a description of the primitive and returns false if that is empty.
 template <class Build>
-void with_best_algorithm(const Conv& p, bool bias, bool winograd, const Build& build) {
-  if (winograd && suits_winograd(p) && build(describe(p, bias, true), kMostScratch)) return;
-  if (!build(describe(p, bias, false), INT64_MAX)) {
+void with_best_algorithm(const Conv& p, const Types& types, bool winograd, const Build& build) {
+  if (winograd && !types.any_half() && suits_winograd(p) && build(describe(p, types, true), kMostScratch)) {
+    return;
+  }
+  if (!build(describe(p, types, false), INT64_MAX)) {
     throw dnnl::error(dnnl_unimplemented, "no implementation");
   }
 }
@@ -110,29 +123,44 @@ bool usable(const Description& description, int64_t most) {
   return description && static_cast<int64_t>(description.scratchpad_desc().get_size()) <= most;
 }
 
-PlanKey key_of(PlanKind kind, const Conv& p, bool bias, bool winograd) {
+PlanKey key_of(PlanKind kind, const Conv& p, const Types& types, bool winograd) {
   PlanKey key(kind, p.work() <= kSerial ? 1 : thread_count());
-  for (const int64_t word : {int64_t{p.spatial}, p.n, p.groups, p.c, p.o, int64_t{bias}, int64_t{winograd}})
-    key.add(word);
+  for (const int64_t word : {int64_t{p.spatial}, p.n, p.groups, p.c, p.o, int64_t{winograd}}) key.add(word);
+  for (const Dtype type : {types.x, types.y, types.weight}) key.add(static_cast<int64_t>(type));
+  key.add(types.bias ? static_cast<int64_t>(*types.bias) : -1);
   for (const int64_t* sizes : {p.in, p.out, p.kernel, p.stride, p.pad, p.dilation}) {
     for (int i = p.first(); i < 3; i++) key.add(sizes[i]);
   }
   return key;
 }
 
-// False where oneDNN has nothing to offer: another dtype, or sizes of 0.
-bool for_onednn(const Conv& p, const Tensor& x) {
-  return x.dtype == Dtype::f32 && p.n > 0 && p.c > 0 && p.o > 0 && p.taps() > 0 && p.inputs() > 0 &&
+// False where oneDNN has nothing to offer: other dtypes, or sizes of 0. a and b are multiplied.
+bool for_onednn(const Conv& p, const Tensor& a, const Tensor& b) {
+  const bool fast = a.dtype == Dtype::f32 || (a.dtype == Dtype::bf16 && multiplies_bfloat16());
+  return fast && a.dtype == b.dtype && p.n > 0 && p.c > 0 && p.o > 0 && p.taps() > 0 && p.inputs() > 0 &&
          p.outputs() > 0;
+}
+
+std::optional<Dtype> type_of_bias(const Tensor* bias) {
+  if (!bias) return {};
+  return bias->dtype;
+}
+
+// The forward pass that a gradient belongs to, all in the type that is multiplied.
+dnnl::convolution_forward::primitive_desc hint(const Conv& p, const Descriptions& d, Dtype type) {
+  const bool winograd = d.steps.algorithm == dnnl::algorithm::convolution_winograd;
+  const Descriptions f = describe(p, {type, type, type}, winograd);
+  return describe_conv_forward(f.wanted_x, f.wanted_weight, f.bias, f.wanted_y, f.steps);
 }
 
 bool forward_onednn(const Conv& p, const Tensor& x, const Tensor& weight, const Tensor* bias, const Tensor& y,
                     bool winograd) {
-  const PlanKey key = key_of(PlanKind::conv_forward, p, bias != nullptr, winograd);
+  const Types types{x.dtype, y.dtype, weight.dtype, type_of_bias(bias)};
+  const PlanKey key = key_of(PlanKind::conv_forward, p, types, winograd);
   Plan* plan = find_plan(key);
   if (!plan) {
     plan = &plan_for("conv_forward", key, [&](Plan& made) {
-      with_best_algorithm(p, bias != nullptr, winograd, [&](const Descriptions& d, int64_t most) {
+      with_best_algorithm(p, types, winograd, [&](const Descriptions& d, int64_t most) {
         const auto description =
             describe_conv_forward(d.wanted_x, d.wanted_weight, d.bias, d.wanted_y, d.steps);
         if (!usable(description, most)) return false;
@@ -161,12 +189,13 @@ bool forward_onednn(const Conv& p, const Tensor& x, const Tensor& weight, const 
 
 bool backward_data_onednn(const Conv& p, const Tensor& dy, const Tensor& weight, const Tensor& dx,
                           bool winograd) {
-  const PlanKey key = key_of(PlanKind::conv_backward_data, p, false, winograd);
+  const Types types{dx.dtype, dy.dtype, weight.dtype};
+  const PlanKey key = key_of(PlanKind::conv_backward_data, p, types, winograd);
   Plan* plan = find_plan(key);
   if (!plan) {
     plan = &plan_for("conv_backward_data", key, [&](Plan& made) {
-      with_best_algorithm(p, false, winograd, [&](const Descriptions& d, int64_t most) {
-        const auto forward = describe_conv_forward(d.wanted_x, d.wanted_weight, d.bias, d.wanted_y, d.steps);
+      with_best_algorithm(p, types, winograd, [&](const Descriptions& d, int64_t most) {
+        const auto forward = hint(p, d, dy.dtype);
         if (!forward) return false;
         const auto description =
             describe_conv_backward_data(d.wanted_x, d.wanted_weight, d.wanted_y, d.steps, forward);
@@ -189,12 +218,13 @@ bool backward_data_onednn(const Conv& p, const Tensor& dy, const Tensor& weight,
 
 bool backward_weight_onednn(const Conv& p, const Tensor& x, const Tensor& dy, const Tensor& dweight,
                             const Tensor* dbias, bool winograd) {
-  const PlanKey key = key_of(PlanKind::conv_backward_weight, p, dbias != nullptr, winograd);
+  const Types types{x.dtype, dy.dtype, dweight.dtype, type_of_bias(dbias)};
+  const PlanKey key = key_of(PlanKind::conv_backward_weight, p, types, winograd);
   Plan* plan = find_plan(key);
   if (!plan) {
     plan = &plan_for("conv_backward_weight", key, [&](Plan& made) {
-      with_best_algorithm(p, dbias != nullptr, winograd, [&](const Descriptions& d, int64_t most) {
-        const auto forward = describe_conv_forward(d.wanted_x, d.wanted_weight, d.bias, d.wanted_y, d.steps);
+      with_best_algorithm(p, types, winograd, [&](const Descriptions& d, int64_t most) {
+        const auto forward = hint(p, d, dy.dtype);
         if (!forward) return false;
         const auto description =
             describe_conv_backward_weights(d.wanted_x, d.wanted_weight, d.bias, d.wanted_y, d.steps, forward);
@@ -351,20 +381,26 @@ void backward_weight_loops(const Conv& p, const Tensor& x, const Tensor& dy, con
 // x (N, C, …), weight (O, C / groups, …), bias (O), y (N, O, …). Padding is that before the first element of
 // x; what is read after the last one follows from the size of y. `winograd` allows an algorithm
 // that multiplies less often where it is faster.
-KERNEL(conv_forward, (In x, In weight, OptIn bias, Out y, int64_t stride_d, int64_t stride_h,
-                      int64_t stride_w, int64_t pad_d, int64_t pad_h, int64_t pad_w, int64_t dilation_d,
-                      int64_t dilation_h, int64_t dilation_w, int64_t groups, bool winograd)) {
+KERNEL(conv_forward,
+       (In x, In weight, OptIn bias, Out y, int64_t stride_d, int64_t stride_h, int64_t stride_w,
+        int64_t pad_d, int64_t pad_h, int64_t pad_w, int64_t dilation_d, int64_t dilation_h,
+        int64_t dilation_w, int64_t groups, bool winograd),
+       kTakesHalf) {
   const Conv p = make_conv("conv_forward", *x, *weight, *y, GT_CONV_ARGS);
   if (bias) check_bias("conv_forward", *bias, p, x->dtype);
-  if (for_onednn(p, *x) && forward_onednn(p, *x, *weight, bias.tensor, *y, winograd)) return;
+  if (for_onednn(p, *x, *weight) && forward_onednn(p, *x, *weight, bias.tensor, *y, winograd)) return;
+  if (Types{x->dtype, y->dtype, weight->dtype, type_of_bias(bias.tensor)}.any_half()) want_float();
   dispatch_float("conv_forward", *x, [&]<class T>(T*) { forward_loops<T>(p, *x, *weight, bias.tensor, *y); });
 }
 
-KERNEL(conv_backward_data, (In dy, In weight, Out dx, int64_t stride_d, int64_t stride_h, int64_t stride_w,
-                            int64_t pad_d, int64_t pad_h, int64_t pad_w, int64_t dilation_d,
-                            int64_t dilation_h, int64_t dilation_w, int64_t groups, bool winograd)) {
+KERNEL(conv_backward_data,
+       (In dy, In weight, Out dx, int64_t stride_d, int64_t stride_h, int64_t stride_w, int64_t pad_d,
+        int64_t pad_h, int64_t pad_w, int64_t dilation_d, int64_t dilation_h, int64_t dilation_w,
+        int64_t groups, bool winograd),
+       kTakesHalf) {
   const Conv p = make_conv("conv_backward_data", *dx, *weight, *dy, GT_CONV_ARGS);
-  if (for_onednn(p, *dx) && backward_data_onednn(p, *dy, *weight, *dx, winograd)) return;
+  if (for_onednn(p, *dy, *weight) && backward_data_onednn(p, *dy, *weight, *dx, winograd)) return;
+  if (Types{dx->dtype, dy->dtype, weight->dtype}.any_half()) want_float();
   dispatch_float("conv_backward_data", *dx,
                  [&]<class T>(T*) { backward_data_loops<T>(p, *dy, *weight, *dx); });
 }
@@ -372,10 +408,12 @@ KERNEL(conv_backward_data, (In dy, In weight, Out dx, int64_t stride_d, int64_t 
 KERNEL(conv_backward_weight,
        (In x, In dy, Out dweight, OptOut dbias, int64_t stride_d, int64_t stride_h, int64_t stride_w,
         int64_t pad_d, int64_t pad_h, int64_t pad_w, int64_t dilation_d, int64_t dilation_h,
-        int64_t dilation_w, int64_t groups, bool winograd)) {
+        int64_t dilation_w, int64_t groups, bool winograd),
+       kTakesHalf) {
   const Conv p = make_conv("conv_backward_weight", *x, *dweight, *dy, GT_CONV_ARGS);
   if (dbias) check_bias("conv_backward_weight", *dbias, p, x->dtype);
-  if (for_onednn(p, *x) && backward_weight_onednn(p, *x, *dy, *dweight, dbias.tensor, winograd)) return;
+  if (for_onednn(p, *x, *dy) && backward_weight_onednn(p, *x, *dy, *dweight, dbias.tensor, winograd)) return;
+  if (Types{x->dtype, dy->dtype, dweight->dtype, type_of_bias(dbias.tensor)}.any_half()) want_float();
   dispatch_float("conv_backward_weight", *x,
                  [&]<class T>(T*) { backward_weight_loops<T>(p, *x, *dy, *dweight, dbias.tensor); });
 }

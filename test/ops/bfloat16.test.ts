@@ -1,9 +1,20 @@
 // What the op suite's small samples do not reach: products of bfloat16 with long sums, whose only rounding is that of the
 // result, and tensors of both types together.
 import { expect, it } from "vitest";
-import { type DType, linear, manualSeed, matmul, randn, type Tensor, tidy } from "../../lib/index.js";
+import {
+  conv2d,
+  convTranspose2d,
+  type DType,
+  linear,
+  manualSeed,
+  matmul,
+  randn,
+  type Tensor,
+  tidy,
+} from "../../lib/index.js";
 import { kernels } from "../../lib/native.js";
 import { product } from "../../lib/ops/matmul.js";
+import { channelsLastStrides } from "../../lib/shape.js";
 import { allocate } from "../../lib/tensor.js";
 
 /** Half a unit in the last place of bfloat16, relative. */
@@ -108,6 +119,90 @@ for (const activation of [undefined, "relu", "gelu"] as const) {
   });
 }
 
+for (const [name, x, weight, options] of [
+  ["3x3", [2, 70, 14, 13], [33, 70, 3, 3], { padding: 1 }],
+  ["1x1, many channels", [2, 1024, 5, 5], [65, 1024, 1, 1], {}],
+  ["7x7, stride 2", [3, 3, 40, 40], [64, 3, 7, 7], { stride: 2, padding: 3 }],
+  ["depthwise", [2, 48, 20, 20], [48, 1, 3, 3], { padding: 1, groups: 48 }],
+  ["groups, dilated", [2, 32, 17, 17], [64, 8, 3, 3], { dilation: 2, groups: 4 }],
+  ["few channels", [2, 5, 30, 30], [4, 5, 3, 3], { padding: 1 }],
+] as const) {
+  it(`the convolution ${name} of bfloat16 and its gradients are rounded once`, () => {
+    manualSeed(5);
+    tidy(() => {
+      const [a, w] = [random([...x]), random([...weight])];
+      const bias = random([weight[0]]);
+      const run = (parts: Tensor[], dy: Tensor) => {
+        const leaves = parts.map((t) => t.detach().requiresGrad_());
+        const y = conv2d(leaves[0], leaves[1], leaves[2], options);
+        y.backward(dy);
+        return [y, ...leaves.map((t) => t.grad!)];
+      };
+      const dy = random([...conv2d(a, w, bias, options).shape]);
+      const wide = (t: Tensor) => t.to("float64");
+      const got = run([a, w, bias], dy);
+      const exact = run([a, w, bias].map(wide), wide(dy));
+      const magnitude = run(
+        [a, w, bias].map((t) => wide(t).abs()),
+        wide(dy).abs(),
+      );
+      got.forEach((t, i) => {
+        expect(t.dtype).toBe("bfloat16");
+        expectRounded(t.detach(), exact[i].detach(), magnitude[i].detach());
+      });
+    });
+  });
+}
+
+it("transposed convolution of bfloat16 is rounded once, after the bias", () => {
+  manualSeed(6);
+  tidy(() => {
+    const [x, w, bias] = [random([2, 130, 9, 9]), random([130, 20, 3, 3]), random([20])];
+    const run = (parts: Tensor[]) => convTranspose2d(parts[0], parts[1], parts[2], { stride: 2, padding: 1 });
+    const wide = [x, w, bias].map((t) => t.to("float64"));
+    expectRounded(run([x, w, bias]), run(wide), run(wide.map((t) => t.abs())));
+  });
+});
+
+it("the kernels of convolutions take float32 beside bfloat16, at every place", () => {
+  manualSeed(8);
+  tidy(() => {
+    const like = (t: Tensor, dtype: DType) => {
+      const y = allocate(t.shape, dtype, "cpu", t.rank === 4 ? channelsLastStrides(t.shape) : undefined);
+      y.copy_(t.to(dtype));
+      return y;
+    };
+    const steps = [1, 1, 1, 0, 1, 1, 1, 1, 1, 1, true] as const;
+    const [a, w, b] = [random([2, 16, 9, 9]), random([24, 16, 3, 3]), random([24])];
+    const y = conv2d(a.to("float64"), w.to("float64"), b.to("float64"), { padding: 1 });
+    const dx = convTranspose2d(y, w.to("float64"), null, { padding: 1 });
+    const types = ["float32", "bfloat16", "float16"] as const;
+    for (let i = 0; i < 81; i++) {
+      const [ta, tw, tb, ty] = [1, 3, 9, 27].map((n) => types[Math.floor(i / n) % 3]);
+      const where = `${ta} ${tw} ${tb} ${ty}`;
+      const close = (t: Tensor, exact: Tensor, rtol: number) => {
+        const largest = Number(exact.abs().max().itemSync());
+        const error = Number(t.to("float64").sub(exact).abs().max().itemSync());
+        expect(error, where).toBeLessThan(rtol * largest);
+      };
+      const precision = (dtype: DType) => (dtype === "float32" ? 1e-5 : rounding);
+      const [x, weight, bias] = [like(a, ta), w.to(tw), b.to(tb)];
+      const out = like(y, ty);
+      out.zero_();
+      kernels.conv_forward(x.id, weight.id, bias.id, out.id, ...steps);
+      close(out, y, precision(ty));
+      const dy = like(y.to("bfloat16"), ta);
+      const back = like(a, ty);
+      back.zero_();
+      kernels.conv_backward_data(dy.id, weight.id, back.id, ...steps);
+      close(back, dx, 3 * rounding); // dy was rounded
+      const [dw, db] = [w.to(tb).clone(), b.to(ty).clone()];
+      kernels.conv_backward_weight(like(a, ta).id, like(y.to("bfloat16"), tw).id, dw.id, db.id, ...steps);
+      close(db, y.sum({ dim: [0, 2, 3] }), 3 * rounding);
+    }
+  });
+});
+
 it("bfloat16 has no slow reference implementation", () => {
   tidy(() => {
     const counters = allocate([4], "int64", "cpu");
@@ -120,6 +215,12 @@ it("bfloat16 has no slow reference implementation", () => {
     linear(x, w, b);
     matmul(x.transpose(0, 1), random([65, 12]));
     matmul(random([4, 9, 33]), random([4, 33, 5]));
+    conv2d(random([2, 19, 8, 8]).requiresGrad_(), random([21, 19, 3, 3]).requiresGrad_())
+      .sum()
+      .backward();
+    conv2d(random([2, 64, 8, 8]).requiresGrad_(), random([64, 64, 1, 1]).requiresGrad_())
+      .sum()
+      .backward();
     expect(references()).toBe(before);
   });
 });
