@@ -28,12 +28,12 @@ inline Matrix check_matrix(const char* op, const char* arg, const Tensor& t) {
 
 inline void check_like(const char* op, const char* arg, const Tensor& t, const Tensor& x) {
   check_same_shape(op, t, x);
-  check_dtype(op, arg, t, x.dtype);
+  check_computed_dtype(op, arg, t, x.dtype);
   check_matrix(op, arg, t);
 }
 
 inline void check_channels(const char* op, const char* arg, const Tensor& t, const Tensor& x) {
-  check_dtype(op, arg, t, x.dtype);
+  check_computed_dtype(op, arg, t, x.dtype);
   check_shape(op, arg, t, 1, &x.shape[1]);
 }
 
@@ -59,7 +59,7 @@ inline Groups check_groups(const char* op, const Tensor& x, int64_t count) {
 
 inline void check_stat(const char* op, const char* arg, const Tensor& t, const Tensor& x,
                        const Groups& groups) {
-  check_dtype(op, arg, t, x.dtype);
+  check_computed_dtype(op, arg, t, x.dtype);
   check_contiguous(op, arg, t);
   check_numel(op, arg, t, groups.samples * groups.count);
 }
@@ -73,14 +73,14 @@ inline int64_t check_rows(const char* op, const Tensor& x, int64_t size) {
 }
 
 inline void check_vector(const char* op, const char* arg, const Tensor& t, const Tensor& x, int64_t size) {
-  check_dtype(op, arg, t, x.dtype);
+  check_computed_dtype(op, arg, t, x.dtype);
   check_contiguous(op, arg, t);
   check_numel(op, arg, t, size);
 }
 
 inline void check_same(const char* op, const char* arg, const Tensor& t, const Tensor& x) {
   check_same_shape(op, t, x);
-  check_dtype(op, arg, t, x.dtype);
+  check_computed_dtype(op, arg, t, x.dtype);
   check_contiguous(op, arg, t);
 }
 
@@ -112,7 +112,7 @@ inline void check_batch_norm_running(const char* op, In mean, In variance, InOut
   check_rank(op, "mean", *mean, 1, 1);
   for (const Tensor* t : {&*mean, &*variance, &*running_mean, &*running_var}) {
     check_same_shape(op, *t, *mean);
-    check_dtype(op, "running statistics", *t, mean->dtype);
+    check_computed_dtype(op, "running statistics", *t, mean->dtype);
   }
 }
 

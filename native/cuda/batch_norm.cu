@@ -6,18 +6,18 @@
 namespace gt::cuda {
 namespace {
 
-template <class T>
+template <class T, class P>
 struct StoreMoments {
-  Vector<T> mean, variance;
+  Vector<P> mean, variance;
   GT_DEV void operator()(int64_t c, const Moments& m) const {
     mean[c] = static_cast<T>(m.mean);
     variance[c] = static_cast<T>(m.variance());
   }
 };
 
-template <class T>
+template <class T, class P>
 struct UpdateRunning {
-  Vector<T> mean, variance, running_mean, running_var;
+  Vector<P> mean, variance, running_mean, running_var;
   T keep, take, take_var;
   const Fault* fault;
   GT_DEV void operator()(int64_t c) const {
@@ -28,9 +28,9 @@ struct UpdateRunning {
 };
 
 // The gradients of weight and bias, and from them what dx needs.
-template <class T>
+template <class T, class P>
 struct StoreProducts {
-  Vector<T> variance, weight, dweight, dbias;
+  Vector<P> variance, weight, dweight, dbias;
   double eps, rows;
   T *b, *d;
   GT_DEV void operator()(int64_t c, const Products& p) const {
@@ -46,46 +46,48 @@ struct StoreProducts {
 }  // namespace
 
 // The mean and the biased variance of each channel.
-KERNEL(batch_norm_moments, (In x, Out mean, Out variance)) {
+KERNEL(batch_norm_moments, (In x, Out mean, Out variance), kTakesHalf) {
   const char* op = "batchNorm";
   const Matrix m = check_batch_norm_moments(op, x, mean, variance);
   const ColumnPlan plan(1, m.rows, m.channels);
-  dispatch_float(op, *x, [&]<class T>(T*) {
+  dispatch_pointers(op, {x, mean, variance}, [&]<class T, class P>(T*, P*) {
     const Moments* const parts =
-        gather_columns<Moments>(plan, GatherMoments<T>{x->data<T>(), m.channels}, JoinMoments());
+        gather_columns<Moments>(plan, GatherMoments<T, P>{pointer_to<P>(x), m.channels}, JoinMoments());
     join_parts<Moments>(m.channels, plan.chunks, GroupParts<Moments>{parts, plan.chunks, m.channels, 1},
-                        JoinMoments(), StoreMoments<T>{Vector<T>(mean), Vector<T>(variance)});
+                        JoinMoments(), StoreMoments<T, P>{Vector<P>(mean), Vector<P>(variance)});
   });
 }
 
 // running += momentum · (batch - running), with the unbiased variance of `count` values.
 KERNEL(batch_norm_running,
-       (In mean, In variance, InOut running_mean, InOut running_var, double momentum, int64_t count)) {
+       (In mean, In variance, InOut running_mean, InOut running_var, double momentum, int64_t count),
+       kTakesHalf) {
   const char* op = "batchNorm";
   check_batch_norm_running(op, mean, variance, running_mean, running_var);
   if (count <= 0) return;
   const double unbiased = count > 1 ? static_cast<double>(count) / static_cast<double>(count - 1) : 1.0;
-  dispatch_float(op, *mean, [&]<class T>(T*) {
+  dispatch_pointers(op, {mean, variance, running_mean, running_var}, [&]<class T, class P>(T*, P*) {
     each(mean->numel,
-         UpdateRunning<T>{Vector<T>(mean), Vector<T>(variance), Vector<T>(running_mean),
-                          Vector<T>(running_var), static_cast<T>(1.0 - momentum), static_cast<T>(momentum),
-                          static_cast<T>(momentum * unbiased), context().fault});
+         UpdateRunning<T, P>{Vector<P>(mean), Vector<P>(variance), Vector<P>(running_mean),
+                             Vector<P>(running_var), static_cast<T>(1.0 - momentum), static_cast<T>(momentum),
+                             static_cast<T>(momentum * unbiased), context().fault});
   });
 }
 
 KERNEL(batch_norm_apply,
-       (In x, In mean, In variance, OptIn weight, OptIn bias, OptIn addend, Out y, double eps, bool relu)) {
+       (In x, In mean, In variance, OptIn weight, OptIn bias, OptIn addend, Out y, double eps, bool relu),
+       kTakesHalf) {
   const char* op = "batchNorm";
   const Matrix m = check_batch_norm_apply(op, x, mean, variance, weight, bias, addend, y);
   const ColumnPlan plan(1, m.rows, m.channels);
-  dispatch_float(op, *x, [&]<class T>(T*) {
+  dispatch_pointers(op, {x, mean, variance, weight, bias, addend, y}, [&]<class T, class P>(T*, P*) {
     T* const scale = static_cast<T*>(scratch(2 * m.channels * static_cast<int64_t>(sizeof(T))));
     T* const shift = scale + m.channels;
-    each(m.channels, Affine<T>{m.channels, 1, Vector<T>(mean), Vector<T>(variance), Vector<T>(weight),
-                               Vector<T>(bias), eps, scale, shift, nullptr});
+    each(m.channels, Affine<T, P>{m.channels, 1, Vector<P>(mean), Vector<P>(variance), Vector<P>(weight),
+                                  Vector<P>(bias), eps, scale, shift, nullptr});
     const auto run = [&]<bool Relu, bool Add>(std::bool_constant<Relu>, std::bool_constant<Add>) {
-      each_column(plan, Apply<Relu, Add, T>{m.channels, x->data<T>(), addend ? addend->data<T>() : nullptr,
-                                            scale, shift, y->data<T>()});
+      each_column(plan, Apply<Relu, Add, T, P>{m.channels, pointer_to<P>(x), pointer_to<P>(addend),
+                                               pointer_to<P>(y), scale, shift});
     };
     if (relu && addend)
       run(std::true_type{}, std::true_type{});
@@ -102,37 +104,40 @@ KERNEL(batch_norm_apply,
 // needed where relu followed an addend; without an addend the ReLU's mask is computed from x.
 KERNEL(batch_norm_backward,
        (In dy, In x, OptIn y, In mean, In variance, OptIn weight, OptIn bias, OptOut dx, OptOut dweight,
-        OptOut dbias, OptOut daddend, double eps, bool training, bool relu)) {
+        OptOut dbias, OptOut daddend, double eps, bool training, bool relu),
+       kTakesHalf) {
   const char* op = "batchNorm";
   const Matrix m =
       check_batch_norm_backward(op, dy, x, y, mean, variance, weight, bias, dx, dweight, dbias, daddend);
   const ColumnPlan plan(1, m.rows, m.channels);
-  dispatch_float(op, *x, [&]<class T>(T*) {
-    const int64_t C = m.channels;
-    T* const values = static_cast<T*>(scratch(5 * C * static_cast<int64_t>(sizeof(T)), 1));
-    T *const scale = values, *const shift = values + C, *const means = values + 2 * C;
-    T *const b = values + 3 * C, *const d = values + 4 * C;
-    each(C, Affine<T>{C, 1, Vector<T>(mean), Vector<T>(variance), Vector<T>(weight), Vector<T>(bias), eps,
-                      scale, shift, means});
-    const Coefficients<T> k{C, 1, scale, shift, means, b, d};
-    const T *const gp = dy->data<T>(), *const xp = x->data<T>(), *const yp = y ? y->data<T>() : nullptr;
-    dispatch_mask(relu, static_cast<bool>(y), [&]<Mask M>(std::integral_constant<Mask, M>) {
-      if (dweight || dbias || (dx && training)) {
-        const Products* const parts =
-            gather_columns<Products>(plan, GatherProducts<M, T>{gp, xp, yp, k}, AddUp());
-        join_parts<Products>(
-            C, plan.chunks, GroupParts<Products>{parts, plan.chunks, C, 1}, AddUp(),
-            StoreProducts<T>{Vector<T>(variance), Vector<T>(weight), Vector<T>(dweight), Vector<T>(dbias),
-                             eps, static_cast<double>(m.rows > 0 ? m.rows : 1), b, d});
-      }
-      if (!dx && !daddend) return;
-      T *const to = dx ? dx->data<T>() : nullptr, *const add = daddend ? daddend->data<T>() : nullptr;
-      if (training)
-        each_column(plan, WriteDx<M, true, T>{gp, xp, yp, to, add, k});
-      else
-        each_column(plan, WriteDx<M, false, T>{gp, xp, yp, to, add, k});
-    });
-  });
+  dispatch_pointers(
+      op, {x, dy, y, mean, variance, weight, bias, dx, dweight, dbias, daddend},
+      [&]<class T, class P>(T*, P*) {
+        const int64_t C = m.channels;
+        T* const values = static_cast<T*>(scratch(5 * C * static_cast<int64_t>(sizeof(T)), 1));
+        T *const scale = values, *const shift = values + C, *const means = values + 2 * C;
+        T *const b = values + 3 * C, *const d = values + 4 * C;
+        each(C, Affine<T, P>{C, 1, Vector<P>(mean), Vector<P>(variance), Vector<P>(weight), Vector<P>(bias),
+                             eps, scale, shift, means});
+        const Coefficients<T, P> k{C, 1, scale, shift, pointer_to<P>(means, computed_type(x->dtype)), b, d};
+        const P gp = pointer_to<P>(dy), xp = pointer_to<P>(x), yp = pointer_to<P>(y);
+        dispatch_mask(relu, static_cast<bool>(y), [&]<Mask M>(std::integral_constant<Mask, M>) {
+          if (dweight || dbias || (dx && training)) {
+            const Products* const parts =
+                gather_columns<Products>(plan, GatherProducts<M, T, P>{gp, xp, yp, k}, AddUp());
+            join_parts<Products>(C, plan.chunks, GroupParts<Products>{parts, plan.chunks, C, 1}, AddUp(),
+                                 StoreProducts<T, P>{Vector<P>(variance), Vector<P>(weight),
+                                                     Vector<P>(dweight), Vector<P>(dbias), eps,
+                                                     static_cast<double>(m.rows > 0 ? m.rows : 1), b, d});
+          }
+          if (!dx && !daddend) return;
+          const P to = pointer_to<P>(dx), add = pointer_to<P>(daddend);
+          if (training)
+            each_column(plan, WriteDx<M, true, T, P>{gp, xp, yp, to, add, k});
+          else
+            each_column(plan, WriteDx<M, false, T, P>{gp, xp, yp, to, add, k});
+        });
+      });
 }
 
 }  // namespace gt::cuda

@@ -5,6 +5,7 @@
 
 #include "core/norm.h"
 #include "cuda/launch.h"
+#include "cuda/stored.h"
 #include "cuda/total.h"
 
 namespace gt::cuda {
@@ -145,18 +146,14 @@ GT_DEV void down_rows(const ColumnPlan::Span& span, int64_t channels, const Load
 }
 
 // A vector of any stride, or none.
-template <class T>
+template <class P>
 struct Vector {
-  T* data = nullptr;
+  P data = nullptr;
   int64_t stride = 0;
 
-  explicit Vector(const In& t) {
-    if (!t.tensor) return;
-    data = t->data<T>();
-    stride = t->strides[0];
-  }
-  GT_DEV T& operator[](int64_t i) const { return data[i * stride]; }
-  GT_DEV explicit operator bool() const { return data != nullptr; }
+  explicit Vector(const In& t) : data(pointer_to<P>(t)), stride(t.tensor ? t->strides[0] : 0) {}
+  GT_DEV decltype(auto) operator[](int64_t i) const { return data[i * stride]; }
+  GT_DEV explicit operator bool() const { return static_cast<bool>(data); }
 };
 
 // ---- means and variances ----
@@ -178,14 +175,14 @@ struct JoinMoments {
 
 // Sums are taken relative to the mean of the rows so far (the first row at the start), so that a large common
 // offset costs no digits.
-template <class T>
+template <class T, class P>
 struct GatherMoments {
-  const T* x;
+  P x;
   int64_t channels;
   GT_DEV Moments operator()(const ColumnPlan::Span& span) const {
     Moments all;
     if (span.begin >= span.end) return all;
-    const T* from = x + span.begin * channels + span.channel;
+    P from = x + (span.begin * channels + span.channel);
     const int64_t step = span.step * channels;
     int64_t left = (span.end - span.begin + span.step - 1) / span.step;
     T shift = *from;
@@ -212,18 +209,19 @@ struct GatherMoments {
 
 // Values that the passes read. Those of a group are the same for `group` channels; scale and shift are there
 // for every channel of every sample.
-template <class T>
+template <class T, class P>
 struct Coefficients {
   int64_t channels, group;
   const T *scale, *shift;
-  const T *mean, *b, *d;
+  P mean;
+  const T *b, *d;
 };
 
 // scale = weight / sqrt(variance + eps) and shift = bias - mean · scale, for every channel of every sample.
-template <class T>
+template <class T, class P>
 struct Affine {
   int64_t channels, group;
-  Vector<T> mean, variance, weight, bias;
+  Vector<P> mean, variance, weight, bias;
   double eps;
   T *scale, *shift, *means;  // means null unless wanted side by side
   GT_DEV void operator()(int64_t i) const {
@@ -237,11 +235,11 @@ struct Affine {
 };
 
 // y = x · scale + shift, plus an addend, and the ReLU of that.
-template <bool Relu, bool Add, class T>
+template <bool Relu, bool Add, class T, class P>
 struct Apply {
   int64_t channels;
-  const T *x, *addend, *scale, *shift;
-  T* y;
+  P x, addend, y;
+  const T *scale, *shift;
   GT_DEV void operator()(const ColumnPlan::Span& span) const {
     const T s = scale[span.sample * channels + span.channel];
     const T h = shift[span.sample * channels + span.channel];
@@ -257,8 +255,8 @@ struct Apply {
   }
 };
 
-template <Mask M, class T>
-GT_DEV T masked(const T* dy, const T* x, const T* y, int64_t i, T scale, T shift) {
+template <Mask M, class T, class P>
+GT_DEV T masked(const P& dy, const P& x, const P& y, int64_t i, T scale, T shift) {
   const T g = dy[i];
   if constexpr (M == Mask::from_x)
     return x[i] * scale + shift > 0 ? g : T{0};
@@ -276,10 +274,10 @@ struct Products {
   }
 };
 
-template <Mask M, class T>
+template <Mask M, class T, class P>
 struct GatherProducts {
-  const T *dy, *x, *y;
-  Coefficients<T> k;
+  P dy, x, y;
+  Coefficients<T, P> k;
   GT_DEV Products operator()(const ColumnPlan::Span& span) const {
     const int64_t at = span.sample * k.channels + span.channel;
     const T mean = k.mean[at / k.group], scale = k.scale[at], shift = k.shift[at];
@@ -305,11 +303,10 @@ struct GatherProducts {
 };
 
 // dx = scale · g + b · (x - mean) + d in training, scale · g otherwise; daddend = g.
-template <Mask M, bool Training, class T>
+template <Mask M, bool Training, class T, class P>
 struct WriteDx {
-  const T *dy, *x, *y;
-  T *dx, *daddend;
-  Coefficients<T> k;
+  P dy, x, y, dx, daddend;
+  Coefficients<T, P> k;
   GT_DEV void operator()(const ColumnPlan::Span& span) const {
     const int64_t at = span.sample * k.channels + span.channel;
     const T scale = k.scale[at], shift = k.shift[at];

@@ -6,9 +6,9 @@
 namespace gt::cuda {
 namespace {
 
-template <class T>
+template <class T, class P>
 struct StoreGroup {
-  T *mean, *variance;
+  P mean, variance;
   GT_DEV void operator()(int64_t g, const Moments& m) const {
     mean[g] = static_cast<T>(m.mean);
     variance[g] = static_cast<T>(m.variance());
@@ -16,19 +16,19 @@ struct StoreGroup {
 };
 
 // A vector without gaps.
-template <class T>
-Vector<T> row_of(const Tensor& t) {
-  Vector<T> v{In{nullptr}};
-  v.data = t.data<T>();
+template <class P>
+Vector<P> row_of(const Tensor& t) {
+  Vector<P> v{In{nullptr}};
+  v.data = pointer_to<P>(t);
   v.stride = 1;
   return v;
 }
 
 // The products of a group, times the weights of its channels.
-template <class T>
+template <class P>
 struct WeightedProducts {
   GroupParts<Products> parts;
-  Vector<T> weight;
+  Vector<P> weight;
   GT_DEV Products operator()(int64_t output, int64_t i) const {
     const Products& p = parts(output, i);
     if (!weight) return p;
@@ -39,9 +39,9 @@ struct WeightedProducts {
 };
 
 // What dx needs of the sums over a group.
-template <class T>
+template <class T, class P>
 struct StoreGroupProducts {
-  const T* variance;
+  P variance;
   double eps, elements;
   T *b, *d;
   GT_DEV void operator()(int64_t g, const Products& p) const {
@@ -52,11 +52,11 @@ struct StoreGroupProducts {
 };
 
 // The gradients of bias and weight: entry i of a channel is chunk i of all chunks of all samples.
-template <class T>
+template <class P>
 struct ParameterTerm {
   const Products* parts;
   int64_t chunks, channels, size;
-  const T* variance;
+  P variance;
   double eps;
   GT_DEV Products operator()(int64_t channel, int64_t i) const {
     const Products& p = parts[i * channels + channel];
@@ -65,19 +65,19 @@ struct ParameterTerm {
   }
 };
 
-template <class T>
+template <class T, class P>
 struct StoreParameters {
-  Vector<T> dweight, dbias;
+  Vector<P> dweight, dbias;
   GT_DEV void operator()(int64_t c, const Products& p) const {
     if (dweight) dweight[c] = static_cast<T>(p.product);
     if (dbias) dbias[c] = static_cast<T>(p.sum);
   }
 };
 
-template <class T>
+template <class T, class P>
 struct UpdateInstanceRunning {
-  const T *mean, *variance;
-  Vector<T> running_mean, running_var;
+  P mean, variance;
+  Vector<P> running_mean, running_var;
   int64_t samples, channels;
   double momentum, unbiased;
   const Fault* fault;
@@ -98,69 +98,74 @@ struct UpdateInstanceRunning {
 }  // namespace
 
 KERNEL(group_norm_forward,
-       (In x, OptIn weight, OptIn bias, Out y, Out mean, Out variance, int64_t num_groups, double eps)) {
+       (In x, OptIn weight, OptIn bias, Out y, Out mean, Out variance, int64_t num_groups, double eps),
+       kTakesHalf) {
   const char* op = "groupNorm";
   const Groups groups = check_group_norm_forward(op, x, weight, bias, y, mean, variance, num_groups);
   if (x->numel == 0) return;
   const int64_t C = groups.channels, N = groups.samples, size = groups.size();
   const ColumnPlan plan(N, groups.rows, C);
-  dispatch_float(op, *x, [&]<class T>(T*) {
+  dispatch_pointers(op, {x, weight, bias, y, mean, variance}, [&]<class T, class P>(T*, P*) {
     const Moments* const parts =
-        gather_columns<Moments>(plan, GatherMoments<T>{x->data<T>(), C}, JoinMoments());
+        gather_columns<Moments>(plan, GatherMoments<T, P>{pointer_to<P>(x), C}, JoinMoments());
     join_parts<Moments>(N * groups.count, plan.chunks * size,
                         GroupParts<Moments>{parts, plan.chunks, C, size}, JoinMoments(),
-                        StoreGroup<T>{mean->data<T>(), variance->data<T>()});
+                        StoreGroup<T, P>{pointer_to<P>(mean), pointer_to<P>(variance)});
     T* const scale = static_cast<T*>(scratch(2 * N * C * static_cast<int64_t>(sizeof(T)), 1));
     T* const shift = scale + N * C;
-    each(N * C, Affine<T>{C, size, row_of<T>(*mean), row_of<T>(*variance), Vector<T>(weight), Vector<T>(bias),
-                          eps, scale, shift, nullptr});
-    each_column(plan, Apply<false, false, T>{C, x->data<T>(), nullptr, scale, shift, y->data<T>()});
+    each(N * C, Affine<T, P>{C, size, row_of<P>(*mean), row_of<P>(*variance), Vector<P>(weight),
+                             Vector<P>(bias), eps, scale, shift, nullptr});
+    each_column(plan,
+                Apply<false, false, T, P>{C, pointer_to<P>(x), nullptr, pointer_to<P>(y), scale, shift});
   });
 }
 
-KERNEL(group_norm_backward, (In dy, In x, OptIn weight, In mean, In variance, OptOut dx, OptOut dweight,
-                             OptOut dbias, int64_t num_groups, double eps)) {
+KERNEL(group_norm_backward,
+       (In dy, In x, OptIn weight, In mean, In variance, OptOut dx, OptOut dweight, OptOut dbias,
+        int64_t num_groups, double eps),
+       kTakesHalf) {
   const char* op = "groupNorm";
   const Groups groups =
       check_group_norm_backward(op, dy, x, weight, mean, variance, dx, dweight, dbias, num_groups);
   const int64_t C = groups.channels, N = groups.samples, size = groups.size(), G = N * groups.count;
   const ColumnPlan plan(N, groups.rows, C);
-  dispatch_float(op, *x, [&]<class T>(T*) {
-    const T *const gp = dy->data<T>(), *const xp = x->data<T>(), *const var = variance->data<T>();
+  dispatch_pointers(op, {x, dy, weight, mean, variance, dx, dweight, dbias}, [&]<class T, class P>(T*, P*) {
+    const P gp = pointer_to<P>(dy), xp = pointer_to<P>(x), var = pointer_to<P>(variance);
     T* const values = static_cast<T*>(scratch((2 * N * C + 2 * G) * static_cast<int64_t>(sizeof(T)), 1));
     T *const scale = values, *const shift = values + N * C, *const b = shift + N * C, *const d = b + G;
-    each(N * C, Affine<T>{C, size, row_of<T>(*mean), row_of<T>(*variance), Vector<T>(weight),
-                          Vector<T>(In{nullptr}), eps, scale, shift, nullptr});
-    const Coefficients<T> k{C, size, scale, shift, mean->data<T>(), b, d};
+    each(N * C, Affine<T, P>{C, size, row_of<P>(*mean), row_of<P>(*variance), Vector<P>(weight),
+                             Vector<P>(In{nullptr}), eps, scale, shift, nullptr});
+    const Coefficients<T, P> k{C, size, scale, shift, pointer_to<P>(mean), b, d};
     const Products* const parts =
-        gather_columns<Products>(plan, GatherProducts<Mask::none, T>{gp, xp, nullptr, k}, AddUp());
+        gather_columns<Products>(plan, GatherProducts<Mask::none, T, P>{gp, xp, nullptr, k}, AddUp());
     if (dweight || dbias) {
-      join_parts<Products>(C, plan.parts(), ParameterTerm<T>{parts, plan.chunks, C, size, var, eps}, AddUp(),
-                           StoreParameters<T>{Vector<T>(dweight), Vector<T>(dbias)});
+      join_parts<Products>(C, plan.parts(), ParameterTerm<P>{parts, plan.chunks, C, size, var, eps}, AddUp(),
+                           StoreParameters<T, P>{Vector<P>(dweight), Vector<P>(dbias)});
     }
     if (!dx) return;
     const double elements = static_cast<double>(groups.rows * size);
     join_parts<Products>(
         G, plan.chunks * size,
-        WeightedProducts<T>{GroupParts<Products>{parts, plan.chunks, C, size}, Vector<T>(weight)}, AddUp(),
-        StoreGroupProducts<T>{var, eps, elements, b, d});
-    each_column(plan, WriteDx<Mask::none, true, T>{gp, xp, nullptr, dx->data<T>(), nullptr, k});
+        WeightedProducts<P>{GroupParts<Products>{parts, plan.chunks, C, size}, Vector<P>(weight)}, AddUp(),
+        StoreGroupProducts<T, P>{var, eps, elements, b, d});
+    each_column(plan, WriteDx<Mask::none, true, T, P>{gp, xp, nullptr, pointer_to<P>(dx), nullptr, k});
   });
 }
 
 // The running statistics of instance normalization: mean and variance are [N, C], of instances of `count`
 // values, and count with their mean over N.
 KERNEL(instance_norm_running,
-       (In mean, In variance, InOut running_mean, InOut running_var, double momentum, int64_t count)) {
+       (In mean, In variance, InOut running_mean, InOut running_var, double momentum, int64_t count),
+       kTakesHalf) {
   const char* op = "instanceNorm";
   check_instance_norm_running(op, mean, variance, running_mean, running_var);
   const int64_t samples = mean->shape[0], channels = mean->shape[1];
   if (count <= 0 || samples == 0) return;
   const double unbiased = count > 1 ? static_cast<double>(count) / static_cast<double>(count - 1) : 1.0;
-  dispatch_float(op, *mean, [&]<class T>(T*) {
-    each(channels, UpdateInstanceRunning<T>{mean->data<T>(), variance->data<T>(), Vector<T>(running_mean),
-                                            Vector<T>(running_var), samples, channels, momentum, unbiased,
-                                            context().fault});
+  dispatch_pointers(op, {mean, variance, running_mean, running_var}, [&]<class T, class P>(T*, P*) {
+    each(channels, UpdateInstanceRunning<T, P>{pointer_to<P>(mean), pointer_to<P>(variance),
+                                               Vector<P>(running_mean), Vector<P>(running_var), samples,
+                                               channels, momentum, unbiased, context().fault});
   });
 }
 

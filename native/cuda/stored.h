@@ -1,7 +1,10 @@
 // Elements that are computed in one type and may be stored in another: float32 in 16 bits.
 #pragma once
+#include <cstddef>
+#include <initializer_list>
 #include <type_traits>
 
+#include "core/kernel.h"
 #include "core/tensor.h"
 #include "cuda/runtime.h"
 #include "shared/half.h"
@@ -58,6 +61,7 @@ class FloatPointer {
     int64_t at_;
   };
 
+  FloatPointer(std::nullptr_t = nullptr) : stored_{nullptr, Dtype::f32} {}
   FloatPointer(void* data, Dtype dtype) : stored_{data, dtype} {}
   GT_DEV Element operator[](int64_t i) const { return {stored_, i}; }
   GT_DEV Element operator*() const { return {stored_, 0}; }
@@ -66,6 +70,7 @@ class FloatPointer {
     moved.stored_.data = static_cast<char*>(stored_.data) + n * (stored_.dtype == Dtype::f32 ? 4 : 2);
     return moved;
   }
+  GT_DEV void operator+=(int64_t n) { *this = *this + n; }
   GT_DEV explicit operator bool() const { return stored_.data != nullptr; }
 
  private:
@@ -85,17 +90,26 @@ inline P pointer_to(const Tensor& t) {
   return pointer_to<P>(t.raw, t.dtype);
 }
 template <class P>
-inline P pointer_to(const Tensor* t) {
-  return t ? pointer_to<P>(*t) : pointer_to<P>(nullptr, Dtype::f32);
+inline P pointer_to(const In& t) {
+  return t.tensor ? pointer_to<P>(*t) : P(nullptr);
 }
 
-// body(null pointer of the type in which is computed, null of the type of pointers): one with a FloatPointer
-// if any of the types has 16 bits.
+// body(T*, P*) with T the type in which is computed and P that of pointers: FloatPointers if `half`.
 template <class Body>
 inline void with_pointers(bool half, Dtype dtype, const Body& body) {
   if (half) return body(static_cast<float*>(nullptr), static_cast<FloatPointer*>(nullptr));
   if (dtype == Dtype::f64) return body(static_cast<double*>(nullptr), static_cast<double**>(nullptr));
   body(static_cast<float*>(nullptr), static_cast<float**>(nullptr));
+}
+
+// The same for tensors of one type or several with 16 bits among them; null stands for nothing. The first
+// one is there and tells the type.
+template <class Body>
+inline void dispatch_pointers(const char* op, std::initializer_list<In> tensors, const Body& body) {
+  check_float(op, "x", **tensors.begin());
+  bool half = false;
+  for (const In& t : tensors) half = half || (t.tensor && is_half_type(t->dtype));
+  with_pointers(half, (*tensors.begin())->dtype, body);
 }
 
 }  // namespace
