@@ -2,6 +2,7 @@
 //
 // Note [Switches and order]. Calls run later than they are made, on a thread of the engine. Every one carries the switches of the
 // moment in which it was made, so a change holds for the calls after it, on all devices and in all threads, and no call before it.
+import { settingsChanged } from "./capture/effects.js";
 import { checkBoolean } from "./check.js";
 import { show } from "./dtype.js";
 import { ArgumentError } from "./errors.js";
@@ -37,6 +38,7 @@ export function setFloat32Precision(value: Float32Precision): void {
   }
   precision = value;
   native.setCuda("tf32", value === "tf32" ? 1 : 0);
+  settingsChanged();
 }
 
 /** How float32 products are computed on a GPU; see {@link setFloat32Precision}. */
@@ -51,6 +53,7 @@ export function getFloat32Precision(): Float32Precision {
 export function setDeterministic(on: boolean): void {
   deterministic = checkBoolean("setDeterministic", "on", on);
   native.setCuda("deterministic", on ? 1 : 0);
+  settingsChanged();
   if (on) setAutotune(false);
 }
 
@@ -76,6 +79,7 @@ export function setAutotune(on: boolean): void {
   }
   autotune = on;
   native.setCuda("autotune", on ? 1 : 0);
+  settingsChanged();
 }
 
 /** Whether convolutions on a GPU are autotuned; see {@link setAutotune}. */
@@ -90,6 +94,7 @@ export function isAutotuned(): boolean {
 export function allowCudnn(on: boolean): void {
   cudnn = checkBoolean("allowCudnn", "on", on);
   native.setCuda("cudnn", on ? 1 : 0);
+  settingsChanged();
 }
 
 /** Whether cuDNN may be used; see {@link allowCudnn}. */
@@ -111,6 +116,7 @@ export function isCudnnAllowed(): boolean {
  */
 export function allowWinograd(on: boolean): void {
   winograd = checkBoolean("allowWinograd", "on", on);
+  settingsChanged();
 }
 
 /** Whether convolutions may use Winograd's algorithm. */

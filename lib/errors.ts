@@ -136,6 +136,14 @@ export class StateDictError extends GradtapeError {
   }
 }
 
+/** A captured function does what a replay could not repeat (`GT_CAPTURE`). */
+export class CaptureError extends GradtapeError {
+  override readonly name = "CaptureError";
+  constructor(message: string, facts?: ErrorFacts) {
+    super("GT_CAPTURE", message, facts);
+  }
+}
+
 /** A kernel or a library underneath failed (`GT_INTERNAL`, `GT_FAILED_VALUE`, `GT_LOAD`). */
 export class KernelError extends GradtapeError {
   override readonly name = "KernelError";
@@ -218,6 +226,9 @@ export function nativeError(
       break;
     case "GT_DEVICE":
       error = new DeviceError(text, facts);
+      break;
+    case "GT_CAPTURE":
+      error = new CaptureError(text, facts);
       break;
     case "GT_DISPOSED":
       error = new DisposedError(text, facts);

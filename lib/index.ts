@@ -18,6 +18,7 @@ export {
   setDeterministic,
   setFloat32Precision,
 } from "./backends.js";
+export { type Captured, type CaptureOptions, capture } from "./capture/capture.js";
 export * as data from "./data/index.js";
 export {
   cudaDeviceCount,
@@ -31,6 +32,7 @@ export type { DType, TypedArray } from "./dtype.js";
 export {
   ArgumentError,
   AutogradError,
+  CaptureError,
   DeviceError,
   DisposedError,
   DivergenceError,

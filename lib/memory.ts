@@ -5,6 +5,7 @@
 // garbage collector finds the object. Memory returns when the last reference goes.
 
 import { AsyncLocalStorage } from "node:async_hooks";
+import { effects } from "./capture/effects.js";
 import { checkFunction, checkTensor } from "./check.js";
 import { checkDevice, type Device, deviceIndex } from "./device.js";
 import { native } from "./native.js";
@@ -201,6 +202,7 @@ export function keep<T extends Tensor>(t: T): T {
   checkTensor("keep", "t", t);
   if (!t.kept) {
     t.kept = true;
+    effects?.kept.push(t);
     watch(t);
   }
   return t;

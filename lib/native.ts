@@ -31,6 +31,17 @@ export interface Native {
   setCuda(name: string, value: number): boolean;
   /** Of the last command on the device of a tensor. */
   sequence(id: number): number;
+  /** Starts recording what is enqueued on a device; `ids` are inputs. See `lib/capture`. */
+  beginRecording(device: number, ids: readonly number[]): void;
+  /** The number of the recording. */
+  endRecording(): number;
+  /** False if it freed a tensor from outside that it had used. */
+  isRepeatable(recording: number): boolean;
+  /** Whether the memory of a tensor is of that recording. */
+  isRecorded(recording: number, id: number): boolean;
+  /** Enqueues a recording with other inputs; false, with nothing done, if a tensor that it uses is gone. */
+  replay(recording: number, ...ids: number[]): boolean;
+  dropRecording(recording: number): void;
   memoryStats(device: number): void;
   resetPeak(device: number): void;
   emptyCache(device: number): void;

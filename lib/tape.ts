@@ -3,7 +3,9 @@
 // Note [Recording]. An op computes its output with kernels and then calls record() with the inputs, the tensors that
 // its gradient rule needs, and the rule itself. Rules use public ops, so that recording them (createGraph) gives
 // second derivatives. A saved tensor is held by the tape until backward passes it, whatever its user does.
+
 import { withAutocast } from "./amp/mode.js";
+import { effects, touch } from "./capture/effects.js";
 import { checkFunction, checkTensor } from "./check.js";
 import { ArgumentError, AutogradError, ShapeError } from "./errors.js";
 import { adopt, closeScope, drop, keepFor, madeInScope, openScope, retain } from "./memory.js";
@@ -209,7 +211,7 @@ export function checkInPlace(op: string, t: Tensor, ...sources: readonly Tensor[
       });
     }
   }
-  t.storage.version++;
+  touch(t.storage);
 }
 
 interface PassOptions {
@@ -478,6 +480,10 @@ function own(g: Tensor): Tensor {
 
 function accumulate(leaf: Tensor, g: Tensor, createGraph: boolean): void {
   const before = leaf.grad;
+  if (effects !== null && !effects.grads.has(leaf)) {
+    const none = effects.freed.has(leaf) ? "freed" : "none";
+    effects.grads.set(leaf, before === null || before.id === 0 ? none : before.storage);
+  }
   if (before === null || before.id === 0) {
     leaf.grad = keepFor(leaf, own(g));
   } else if (!createGraph && isSoleOwner(before) && !before.requiresGrad) {

@@ -3,6 +3,7 @@
 // Note [Skipped steps]. Whether gradients are finite is known on the device alone, and asking it would stop everything in every step.
 // So `unscale_` leaves the answer in a tensor there (`foundInf`), and the kernels of the optimizers and of the scale itself read it. JavaScript
 // does the same in every iteration, skipped or not, so that an iteration can be recorded and replayed.
+import { touch } from "../capture/effects.js";
 import { checkBoolean, checkInteger, checkList, checkNumber, checkOptions, checkTensor } from "../check.js";
 import type { Device } from "../device.js";
 import { isFloat, isHalf, show } from "../dtype.js";
@@ -245,7 +246,7 @@ export class GradScaler {
     kernels.fill(scale.id, this.initScale);
     kernels.fill(growthTracker.id, this.initTracker);
     native.write(settings.id, this.settings);
-    scale.storage.version++;
+    touch(scale.storage);
   }
 
   private living(op: string, state: DeviceState): DeviceState {
@@ -369,7 +370,7 @@ export class GradScaler {
       for (const other of found.slice(1)) kernels.add(found[0].id, other.id, found[0].id);
       kernels.update_scale(scale.id, growthTracker.id, found[0].id, settings.id);
     }
-    scale.storage.version++;
+    touch(scale.storage);
     for (const t of found) t.dispose();
     this.iteration.clear();
   }

@@ -62,6 +62,7 @@ function makeProgram(terminal: Terminal, done: (code: number) => void): Command 
         "float16",
       ]),
     )
+    .option("--no-capture", "run every step in JavaScript instead of replaying a recorded one")
     .option("--threads <n>", "threads of the CPU (default: its cores)", integer("--threads", 1, 1024))
     .option("--out <folder>", "the run folder (default: runs/<model>-<data>-<number>)")
     .option("--overwrite", "replace the run in --out")

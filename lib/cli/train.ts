@@ -19,6 +19,7 @@ export interface TrainFlags {
   device: string;
   threads?: number;
   autocast?: "float16" | "bfloat16";
+  capture: boolean;
   out?: string;
   overwrite?: boolean;
   json?: boolean;
@@ -120,6 +121,7 @@ export async function trainCommand(
       optimizer,
       epochs: settings.epochs,
       autocast: settings.autocast,
+      capture: flags.capture,
       schedule: recipe.schedule && ((done) => settings.lr * recipe.schedule!(done)),
       signal: interrupt.signal,
       onStep: async ({ values, ...info }) => {

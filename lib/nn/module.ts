@@ -4,6 +4,7 @@
 // of these. The path of a tensor joins the names of the fields on the way, array indices included, as in PyTorch's state
 // dicts: "features.0.weight". A field in camelCase is spelt in snake_case there (runningMean becomes "running_mean"), so
 // that weight files fit both ways.
+import { effects } from "../capture/effects.js";
 import { checkBoolean, checkFunction, checkOptions } from "../check.js";
 import { checkDevice, type Device } from "../device.js";
 import { checkDtype, type DType, dtypes, isFloat, show } from "../dtype.js";
@@ -57,7 +58,14 @@ const hooks = new WeakMap<AnyModule, Hooks>();
  */
 export abstract class Module<In extends unknown[] = [Tensor], Out = Tensor> {
   /** True in training, which dropout and batch norm ask for. Set it with {@link train} and {@link eval}. */
-  training = true;
+  get training(): boolean {
+    effects?.modes.set(this, this.#training);
+    return this.#training;
+  }
+  set training(on: boolean) {
+    this.#training = on;
+  }
+  #training = true;
 
   /** Computes the output. */
   abstract forward(...inputs: In): Out;
@@ -407,6 +415,7 @@ function once(named: Map<string, Tensor>): Map<string, Tensor> {
 
 /** Frees the gradient of a parameter. */
 export function freeGrad(p: Tensor): void {
+  effects?.freed.add(p);
   p.grad?.dispose();
   p.grad = null;
 }

@@ -1,4 +1,5 @@
 // Limits on gradients, between backward() and step(). Nothing is read on the host.
+import { touch } from "../capture/effects.js";
 import { checkList, checkNumber, checkOptions, checkTensor } from "../check.js";
 import { asContiguous, releaseCopy } from "../layout.js";
 import { kernels } from "../native.js";
@@ -45,7 +46,7 @@ export function clipGradNorm_(
   kernels.clip_norm_root(total.id, normType);
   for (const g of list) {
     kernels.clip_norm_scale(g.id, total.id, maxNorm);
-    g.storage.version++;
+    touch(g.storage);
   }
   return total;
 }
@@ -60,6 +61,6 @@ export function clipGradValue_(params: Iterable<Tensor>, limit: number): void {
   checkNumber(op, "limit", limit, 0);
   for (const g of list) {
     kernels.clip_value(g.id, limit);
-    g.storage.version++;
+    touch(g.storage);
   }
 }

@@ -3,6 +3,7 @@
 // Note [Settings in tensors]. The numbers of a group (learning rate, momenta, decay) lie in one small tensor that update
 // kernels read, and every parameter has a counter that they advance. A step therefore passes no number that changes between
 // steps, so that a recorded step can be replayed, and a new learning rate reaches it.
+import { touch } from "../capture/effects.js";
 import { checkList, checkTensor } from "../check.js";
 import type { Device } from "../device.js";
 import { isFloat, show } from "../dtype.js";
@@ -198,7 +199,7 @@ export abstract class Optimizer<G extends ParameterGroup & { lr: number }, Optio
           }
         }
         batch.push({ p, g, state: (states[i] ??= this.makeState(group, p)) });
-        p.storage.version++;
+        touch(p.storage);
       }
       if (batch.length > 0) this.update(group, batch, foundInf);
     }

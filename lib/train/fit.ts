@@ -1,7 +1,8 @@
 // The training loop.
 import { autocast, checkAutocastType } from "../amp/autocast.js";
 import { GradScaler } from "../amp/grad-scaler.js";
-import { checkFunction, checkInteger, checkOptions } from "../check.js";
+import { capture } from "../capture/capture.js";
+import { checkBoolean, checkFunction, checkInteger, checkOptions } from "../check.js";
 import { show } from "../dtype.js";
 import { ArgumentError, DivergenceError } from "../errors.js";
 import { tidy } from "../memory.js";
@@ -45,6 +46,11 @@ export interface FitOptions<Batch> {
    * Computes in mixed precision, see {@link autocast}. With "float16" the loss is scaled, by `scaler` or by one of its own. Default: neither.
    */
   autocast?: "float16" | "bfloat16";
+  /**
+   * Records the step and replays it, see {@link capture}: the same numbers, with less work for JavaScript. What the objective does
+   * besides tensor operations then happens only when it is recorded. Default false.
+   */
+  capture?: boolean;
   /** Data to evaluate after every epoch. */
   validation?: Batches<Batch>;
   /** Stops training after the step at work. */
@@ -94,6 +100,7 @@ export async function fit<Batch>(
     "optimizer",
     "scaler",
     "autocast",
+    "capture",
     "objective",
     "epochs",
     "schedule",
@@ -131,6 +138,23 @@ export async function fit<Batch>(
   );
   const scaler = o.scaler ?? (o.autocast === "float16" ? new GradScaler() : undefined);
 
+  const step = (batch: Batch) => {
+    const scalars = objective(batch);
+    optimizer.zeroGrad();
+    if (scaler) {
+      scaler.scale(scalars.loss).backward();
+      scaler.step(optimizer as AnyOptimizer);
+      scaler.update();
+    } else {
+      scalars.loss.backward();
+      optimizer.step();
+    }
+    return scalars;
+  };
+  const captured =
+    o.capture !== undefined && checkBoolean(op, "capture", o.capture) ? capture(step) : undefined;
+  const run = captured ?? step;
+
   const total = epochs * batches.length;
   const result: FitResult = { steps: 0, aborted: false, epochs: [] };
   let average = new Average();
@@ -148,19 +172,7 @@ export async function fit<Batch>(
         if (signal?.aborted) break;
         if (schedule) optimizer.lr = schedule(result.steps / total);
         const info = { epoch, step: ++result.steps, samples: samplesOf(batch) };
-        tidy(() => {
-          const scalars = objective(batch);
-          meter.write(info, scalars);
-          optimizer.zeroGrad();
-          if (scaler) {
-            scaler.scale(scalars.loss).backward();
-            scaler.step(optimizer as AnyOptimizer);
-            scaler.update();
-          } else {
-            scalars.loss.backward();
-            optimizer.step();
-          }
-        });
+        tidy(() => meter.write(info, run(batch)));
         await meter.tick();
       }
       await meter.drain();
@@ -180,6 +192,7 @@ export async function fit<Batch>(
     }
   } finally {
     meter.dispose();
+    captured?.dispose();
     if (scaler !== o.scaler) scaler?.dispose();
     optimizer.zeroGrad();
     model.train(training);

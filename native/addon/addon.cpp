@@ -120,6 +120,7 @@ static napi_value init(napi_env env, napi_value exports) {
   add_transfers(*addon, exports);
   add_kernels(*addon, exports);
   add_devices(*addon, exports);
+  add_recordings(*addon, exports);
   add_function(*addon, exports, "setErrorFactory", set_error_factory);
   add_function(*addon, exports, "setSynchronous", set_synchronous);
   add_function(*addon, exports, "close", close);

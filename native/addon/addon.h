@@ -36,5 +36,6 @@ void add_reads(Addon& addon, napi_value exports);
 void add_transfers(Addon& addon, napi_value exports);
 void add_kernels(Addon& addon, napi_value exports);
 void add_devices(Addon& addon, napi_value exports);
+void add_recordings(Addon& addon, napi_value exports);
 
 }  // namespace gt::addon

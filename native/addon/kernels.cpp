@@ -42,6 +42,10 @@ napi_value call_kernel(napi_env env, napi_callback_info info) {
       fail(ErrorCode::device, "%s does not run on %s; move its tensors to the CPU with .to(\"cpu\")",
            binding.entry->name, lane.device.name());
     }
+    if (environment.is_recording() && !lane.recording) {
+      fail(ErrorCode::capture, "%s runs on %s, but the captured function on another device",
+           binding.entry->name, lane.device.name());
+    }
     Stream& stream = lane.stream;
     Command& command = stream.next();
     const uint64_t sequence = stream.enqueued() + 1;
@@ -80,6 +84,7 @@ napi_value call_kernel(napi_env env, napi_callback_info info) {
     command.argc = def->argc;
     command.always = command.waits = 0;
     stream.submit();
+    if (lane.recording) lane.recording->note(command);
     if (addon.synchronous) synchronize(addon, lane);
     return nullptr;
   });

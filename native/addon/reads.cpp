@@ -25,6 +25,8 @@ void answer(void* context, const Error* error, uint64_t sequence) {
 }
 
 Pending* new_read(Addon& addon, double id) {
+  addon.environment.refuse_recording(
+      "a captured function cannot wait for a value on the host; return the tensor and read it outside");
   const Tensor* tensor = nullptr;
   if (id != 0) tensor = addon.environment.find(id);
   Lane& lane = addon.environment.lane(tensor ? tensor->device : 0);
@@ -96,6 +98,7 @@ napi_value read_sync(napi_env env, napi_callback_info info) {
 // synchronize(device) → Promise<void>: once everything enqueued there is over.
 napi_value synchronize_entry(napi_env env, napi_callback_info info) {
   return entry<1>(env, info, "synchronize", [&](Addon& addon, napi_value* args) {
+    addon.environment.refuse_recording("a captured function cannot wait for the device");
     Lane& lane = addon.environment.lane(as_integer(env, args[0], "device"));
     auto* pending = new Pending{&addon, &lane, nullptr, nullptr, 0};
     return promise_of(addon, pending);

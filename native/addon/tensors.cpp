@@ -92,6 +92,17 @@ napi_value write(napi_env env, napi_callback_info info) {
         for (size_t i = 0; i < bytes; i++) static_cast<uint8_t*>(to)[i] = static_cast<uint8_t*>(to)[i] != 0;
       }
     };
+    if (environment.is_recording()) {
+      if (!lane.recording || tensor.storage->pool != &lane.recording->pool()) {
+        fail(ErrorCode::capture,
+             "a captured function writes numbers into a tensor that was made outside of it, which a replay "
+             "would repeat");
+      }
+      const std::unique_ptr<void, decltype(&std::free)> noted(std::malloc(bytes), &std::free);
+      if (!noted) throw std::bad_alloc();
+      copy(noted.get());
+      lane.recording->note_write(tensor, noted.get(), static_cast<int64_t>(bytes));
+    }
     if (tensor.device == 0 && stream.idle() && !stream.failure()) {
       copy(tensor.raw);
       tensor.storage->written = stream.enqueued();

@@ -25,6 +25,7 @@ struct Transfer {
 napi_value transfer(napi_env env, napi_callback_info info) {
   return entry<2>(env, info, "transfer", [&](Addon& addon, napi_value* args) -> napi_value {
     Environment& environment = addon.environment;
+    environment.refuse_recording("a captured function cannot move tensors between devices");
     const Tensor& source = *environment.find(as_number(env, args[0], "from"));
     const Tensor& target = *environment.find(as_number(env, args[1], "to"));
     check_contiguous("transfer", "from", source);

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstdlib>
+#include <utility>
 
 namespace gt {
 
@@ -27,6 +28,20 @@ Lane::~Lane() {
 void Lane::close() {
   stream.close();
   allocator.settle = [] {};  // nothing runs any more
+  for (auto& pool : pools_) pool->allocator.settle = [] {};
+}
+
+MemoryStats Lane::memory() const {
+  MemoryStats all = allocator.stats();
+  for (const auto& pool : pools_) {
+    const MemoryStats& own = pool->allocator.stats();
+    // After its end, a recording keeps whatever it needed at its peak.
+    all.allocated += pool->recording || pool->abandoned ? own.allocated : own.peak;
+    all.peak += own.peak;
+    all.reserved += own.reserved;
+    all.blocks += own.blocks;
+  }
+  return all;
 }
 
 void Lane::check_value(const Tensor& tensor) const {
@@ -49,11 +64,15 @@ Environment::Environment() : mailbox(new double[kMailbox]()) { open_lane(0); }
 
 Environment::~Environment() {
   close();
+  for (auto& lane : lanes_) {
+    if (lane) lane->recording.reset();
+  }
+  for (size_t i = 0; i < recordings_.size(); i++) drop_recording(static_cast<int64_t>(i));
   for (Slot& slot : slots_) {
     if (!slot.tensor) continue;
     if (--slot.tensor->storage->refs == 0) {
 #ifdef GT_EXACT_MEMORY
-      if (slot.tensor->device == 0) std::free(slot.tensor->storage->data);
+      if (slot.tensor->device == 0 && !slot.tensor->storage->pool) std::free(slot.tensor->storage->data);
 #endif
       delete slot.tensor->storage;
     }
@@ -172,13 +191,15 @@ double Environment::create(int64_t dtype, int64_t rank, bool strided, int64_t de
   probe.dtype = static_cast<Dtype>(dtype);
   probe.device = static_cast<int16_t>(device);
   const int64_t bytes = extent * static_cast<int64_t>(dtype_size(probe.dtype));
+  RecordedPool* const pool = on.recording ? &on.recording->pool() : nullptr;
+  CachingAllocator& allocator = pool ? pool->allocator : on.allocator;
 #ifdef GT_EXACT_MEMORY
   void* data =
-      device == 0 ? std::malloc(bytes ? static_cast<size_t>(bytes) : 1) : on.allocator.allocate(bytes);
+      device == 0 && !pool ? std::malloc(bytes ? static_cast<size_t>(bytes) : 1) : allocator.allocate(bytes);
 #else
-  void* data = on.allocator.allocate(bytes);
+  void* data = allocator.allocate(bytes);
 #endif
-  auto* storage = new Storage{data, bytes, 1, 0};
+  auto* storage = new Storage{data, bytes, 1, 0, 0, pool};
   probe.raw = data;
   probe.storage = storage;
   Tensor* tensor = new_tensor(on);
@@ -222,22 +243,93 @@ bool Environment::release(double id) {
   live_--;
   Storage* storage = tensor->storage;
   Lane& on = lane(tensor->device);
-  if (--storage->refs == 0) {
-#ifdef GT_EXACT_MEMORY
-    on.stream.settle();
-    if (tensor->device == 0) {
-      std::free(storage->data);
-    } else {
-      on.device.engine().memory().unreserve(storage->data, storage->bytes);
-    }
-#else
-    on.allocator.deallocate(storage->data, storage->bytes);
-#endif
-    if (tensor->device == 0) external_delta_ -= storage->bytes;
-    delete storage;
-  }
+  if (--storage->refs == 0 && storage->holds == 0) free_storage(storage, on);
   on.retired_.push_back({tensor, on.stream.enqueued()});
   return true;
+}
+
+void Environment::free_storage(Storage* storage, Lane& lane) {
+  const bool on_cpu = &lane == lanes_[0].get();
+  if (on_cpu) external_delta_ -= storage->bytes;
+  if (RecordedPool* const pool = storage->pool) {
+    pool->allocator.deallocate(storage->data, storage->bytes);
+    if (pool->unused()) std::erase_if(lane.pools_, [pool](const auto& p) { return p.get() == pool; });
+  } else {
+#ifdef GT_EXACT_MEMORY
+    lane.stream.settle();
+    if (on_cpu) {
+      std::free(storage->data);
+    } else {
+      lane.device.engine().memory().unreserve(storage->data, storage->bytes);
+    }
+#else
+    lane.allocator.deallocate(storage->data, storage->bytes);
+#endif
+  }
+  delete storage;
+}
+
+void Environment::begin_recording(int64_t device, const std::vector<double>& inputs) {
+  if (recording_lane_) fail(ErrorCode::capture, "a captured function cannot be called within another one");
+  if (inputs.size() > Recording::kMaxInputs) {
+    fail(ErrorCode::capture, "a captured function takes %d tensors at most, not %zu", Recording::kMaxInputs,
+         inputs.size());
+  }
+  Lane& on = lane(device);
+  std::vector<const Tensor*> tensors;
+  for (const double id : inputs) {
+    tensors.push_back(find(id));
+    if (tensors.back()->device != device) fail(ErrorCode::device, "the inputs are on different devices");
+  }
+  auto pool = std::make_unique<RecordedPool>(on.device.engine().memory(), on.device.engine().budget());
+  pool->allocator.settle = [&on] { on.stream.settle(); };
+  on.recording = std::make_unique<Recording>(on, *pool, std::move(tensors));
+  on.pools_.push_back(std::move(pool));
+  recording_lane_ = &on;
+}
+
+int64_t Environment::end_recording() {
+  if (!recording_lane_) fail(ErrorCode::internal, "nothing is recorded");
+  std::vector<Tensor*> living;
+  for (const Slot& slot : slots_) {
+    if (slot.tensor) living.push_back(slot.tensor);
+  }
+  recording_lane_->recording->finish(living);
+  recordings_.push_back(std::move(recording_lane_->recording));
+  recording_lane_ = nullptr;
+  const int64_t number = static_cast<int64_t>(recordings_.size()) - 1;
+  if (const char* const why = std::exchange(refused_, nullptr)) {
+    drop_recording(number);
+    fail(ErrorCode::capture, "%s", why);
+  }
+  return number;
+}
+
+void Environment::refuse_recording(const char* what) {
+  if (!recording_lane_) return;
+  refused_ = what;
+  fail(ErrorCode::capture, "%s", what);
+}
+
+Recording& Environment::recording(int64_t number) const {
+  if (number < 0 || number >= static_cast<int64_t>(recordings_.size()) ||
+      !recordings_[static_cast<size_t>(number)]) {
+    fail(ErrorCode::disposed, "there is no recording %lld", static_cast<long long>(number));
+  }
+  return *recordings_[static_cast<size_t>(number)];
+}
+
+void Environment::drop_recording(int64_t number) {
+  if (number < 0 || number >= static_cast<int64_t>(recordings_.size())) return;
+  std::unique_ptr<Recording> gone = std::move(recordings_[static_cast<size_t>(number)]);
+  if (!gone) return;
+  Lane& on = gone->lane();
+  on.allocator.settle();  // its replays are over
+  std::vector<Storage*> freed;
+  gone->drop(freed);
+  RecordedPool* const pool = &gone->pool();
+  for (Storage* storage : freed) free_storage(storage, on);
+  std::erase_if(on.pools_, [pool](const auto& p) { return p.get() == pool && p->unused(); });
 }
 
 int64_t Environment::take_external_delta() {

@@ -10,6 +10,7 @@
 #include "core/allocator.h"
 #include "core/device.h"
 #include "core/kernel.h"
+#include "core/recording.h"
 #include "core/stream.h"
 #include "core/tensor.h"
 
@@ -28,9 +29,13 @@ class Lane {
   // Stops the stream; whatever was enqueued and not begun is dropped. Safe to call twice.
   void close();
 
+  // Of the allocator and of what recordings made.
+  MemoryStats memory() const;
+
   Device& device;
   CachingAllocator allocator;
   Stream stream;
+  std::unique_ptr<Recording> recording;  // the one at work
 
  private:
   friend class Environment;
@@ -43,6 +48,7 @@ class Lane {
   };
   std::deque<Retired> retired_;  // released, but commands that name them may still be in the ring
   std::vector<Window> windows_;
+  std::vector<std::unique_ptr<RecordedPool>> pools_;
 };
 
 class Environment {
@@ -76,6 +82,17 @@ class Environment {
 
   bool only_cpu() const { return only_cpu_; }
 
+  // See Note [Recordings]. One at a time; the inputs are tensors of the device.
+  void begin_recording(int64_t device, const std::vector<double>& inputs);
+  // Its number, to be replayed and dropped by; throws if something was refused meanwhile, which may have been
+  // lost in a promise.
+  int64_t end_recording();
+  bool is_recording() const { return recording_lane_ != nullptr; }
+  // Refuses what a recording cannot hold.
+  void refuse_recording(const char* what);
+  Recording& recording(int64_t number) const;
+  void drop_recording(int64_t number);
+
   // Bytes of tensors made since the last call, for the garbage collector's books.
   int64_t take_external_delta();
 
@@ -85,6 +102,7 @@ class Environment {
     uint32_t generation = 0;
   };
   Lane& open_lane(int64_t device);
+  void free_storage(Storage* storage, Lane& lane);
   double insert(Tensor* tensor);
   Tensor* new_tensor(Lane& lane);
   void read_shape(Tensor& tensor, int64_t rank, bool strided, int64_t& extent) const;
@@ -93,6 +111,9 @@ class Environment {
   std::vector<Slot> slots_;
   std::vector<uint32_t> free_slots_;
   std::vector<Tensor*> spare_;
+  std::vector<std::unique_ptr<Recording>> recordings_;
+  Lane* recording_lane_ = nullptr;
+  const char* refused_ = nullptr;
   bool only_cpu_ = true;
   int64_t live_ = 0;
   int64_t external_delta_ = 0;

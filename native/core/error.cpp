@@ -23,6 +23,8 @@ const char* error_code_name(ErrorCode code) {
       return "GT_DEVICE";
     case ErrorCode::failed_value:
       return "GT_FAILED_VALUE";
+    case ErrorCode::capture:
+      return "GT_CAPTURE";
     case ErrorCode::internal:
       return "GT_INTERNAL";
   }

@@ -16,6 +16,7 @@ enum class ErrorCode : int32_t {
   disposed,      // an id that names no living tensor
   device,        // a device is absent, or lost for good
   failed_value,  // the tensor was computed by, or after, an operation that failed
+  capture,       // a recording cannot hold what was asked
   internal,      // a library or an invariant of ours failed
 };
 

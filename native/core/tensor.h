@@ -9,12 +9,16 @@ namespace gt {
 
 constexpr int kMaxRank = 8;
 
+struct RecordedPool;
+
 // Memory shared by a tensor and its views. Touched on the JavaScript thread only.
 struct Storage {
   void* data = nullptr;
   int64_t bytes = 0;
-  int32_t refs = 0;
-  uint64_t written = 0;  // sequence number of the last command that wrote it as an output
+  int32_t refs = 0;              // tensors
+  int32_t holds = 0;             // recordings that use it
+  uint64_t written = 0;          // sequence number of the last command that wrote it as an output
+  RecordedPool* pool = nullptr;  // where the memory is from, if a recording made it
 };
 
 struct Tensor {

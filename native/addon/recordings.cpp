@@ -1,0 +1,99 @@
+// Recording what a function enqueues, and running it again; see Note [Recordings] in core/recording.h.
+#include "addon/errors.h"
+#include "addon/reads.h"
+#include "addon/values.h"
+
+namespace gt::addon {
+namespace {
+
+// beginRecording(device, ids): the tensors by these ids are inputs.
+napi_value begin_recording(napi_env env, napi_callback_info info) {
+  return entry<2>(env, info, "beginRecording", [&](Addon& addon, napi_value* args) -> napi_value {
+    uint32_t count;
+    if (napi_get_array_length(env, args[1], &count) != napi_ok)
+      fail(ErrorCode::invalid_argument, "ids must be an array");
+    std::vector<double> ids;
+    for (uint32_t i = 0; i < count; i++) {
+      napi_value id;
+      napi_get_element(env, args[1], i, &id);
+      ids.push_back(as_number(env, id, "an id"));
+    }
+    addon.environment.begin_recording(as_integer(env, args[0], "device"), ids);
+    return nullptr;
+  });
+}
+
+// endRecording() → its number.
+napi_value end_recording(napi_env env, napi_callback_info info) {
+  return entry<0>(env, info, "endRecording", [&](Addon& addon, napi_value*) {
+    return number(env, static_cast<double>(addon.environment.end_recording()));
+  });
+}
+
+// isRepeatable(number): false if it freed a tensor from outside that it had used.
+napi_value is_repeatable(napi_env env, napi_callback_info info) {
+  return entry<1>(env, info, "isRepeatable", [&](Addon& addon, napi_value* args) {
+    const Recording& recording = addon.environment.recording(as_integer(env, args[0], "number"));
+    napi_value result;
+    napi_get_boolean(env, !recording.frees_what_it_used(), &result);
+    return result;
+  });
+}
+
+// isRecorded(number, id): whether the memory of a tensor is of that recording.
+napi_value is_recorded(napi_env env, napi_callback_info info) {
+  return entry<2>(env, info, "isRecorded", [&](Addon& addon, napi_value* args) {
+    const Recording& recording = addon.environment.recording(as_integer(env, args[0], "number"));
+    const Tensor* tensor = addon.environment.find(as_number(env, args[1], "id"));
+    napi_value result;
+    napi_get_boolean(env, tensor->storage->pool == &recording.pool(), &result);
+    return result;
+  });
+}
+
+// replay(number, …ids): false, with nothing done, if a tensor from outside that it uses is gone.
+napi_value replay(napi_env env, napi_callback_info info) {
+  size_t argc = 1 + Recording::kMaxInputs;
+  napi_value args[1 + Recording::kMaxInputs];
+  void* data;
+  napi_get_cb_info(env, info, &argc, args, nullptr, &data);
+  Addon& addon = *static_cast<Addon*>(data);
+  return guard(addon, "replay", [&]() -> napi_value {
+    if (argc < 1 || argc > 1 + Recording::kMaxInputs)
+      fail(ErrorCode::invalid_argument, "takes a number and up to %d ids", Recording::kMaxInputs);
+    addon.environment.refuse_recording("a captured function cannot be called within another one");
+    Recording& recording = addon.environment.recording(as_integer(env, args[0], "number"));
+    std::vector<const Tensor*> inputs;
+    for (size_t i = 1; i < argc; i++)
+      inputs.push_back(addon.environment.find(as_number(env, args[i], "an id")));
+    const bool current = recording.is_current();
+    if (current) {
+      recording.replay(inputs);
+      if (addon.synchronous) synchronize(addon, recording.lane());
+    }
+    napi_value result;
+    napi_get_boolean(env, current, &result);
+    return result;
+  });
+}
+
+// dropRecording(number): frees what it holds, once its replays are over.
+napi_value drop_recording(napi_env env, napi_callback_info info) {
+  return entry<1>(env, info, "dropRecording", [&](Addon& addon, napi_value* args) -> napi_value {
+    addon.environment.drop_recording(as_integer(env, args[0], "number"));
+    return nullptr;
+  });
+}
+
+}  // namespace
+
+void add_recordings(Addon& addon, napi_value exports) {
+  add_function(addon, exports, "beginRecording", begin_recording);
+  add_function(addon, exports, "endRecording", end_recording);
+  add_function(addon, exports, "isRepeatable", is_repeatable);
+  add_function(addon, exports, "isRecorded", is_recorded);
+  add_function(addon, exports, "replay", replay);
+  add_function(addon, exports, "dropRecording", drop_recording);
+}
+
+}  // namespace gt::addon
