@@ -83,7 +83,7 @@ for (const [key, runner] of Object.entries(runners)) {
 const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
 
 const results = [];
-for (const { name, title, peers } of chosen) {
+for (const { name, title, peers, work = name } of chosen) {
   // Every contestant of this row: ours once, PyTorch in each of its variants.
   const contestants = [{ key: "gradtape", runner: runners.gradtape, variant: "default" }];
   for (const variant of peers) {
@@ -95,7 +95,7 @@ for (const { name, title, peers } of chosen) {
   const times = Object.fromEntries(contestants.map((c) => [c.key, []]));
   for (let round = 0; round < rounds; round++) {
     for (const { key, runner, variant } of contestants) {
-      const answer = await runner.ask({ name, variant });
+      const answer = await runner.ask({ name: key === "gradtape" ? name : work, variant });
       if (answer?.nanoseconds) times[key].push(answer.nanoseconds);
       else if (round === 0) {
         if (key === "gradtape") process.exitCode = 1;

@@ -3,7 +3,7 @@
 import { manualSeed, nn, optim, randint, randn } from "gradtape";
 import { trainingStep } from "../support/step.mjs";
 
-function mlp(makeOptimizer) {
+function mlp(makeOptimizer, captured) {
   manualSeed(1);
   const model = new nn.Sequential(
     new nn.Linear(64, 64),
@@ -12,7 +12,7 @@ function mlp(makeOptimizer) {
     new nn.ReLU(),
     new nn.Linear(64, 10),
   );
-  return trainingStep(model, randn([32, 64]), randint(0, 10, [32]), makeOptimizer);
+  return trainingStep(model, randn([32, 64]), randint(0, 10, [32]), makeOptimizer, captured);
 }
 
 const momentum = (p) => optim.sgd(p, { lr: 0.01, momentum: 0.9 });
@@ -39,6 +39,20 @@ export const benchmarks = [
     title: "MLP 64-64-64-10, batch 32, Adam",
     peers: ["default"],
     prepare: () => mlp((p) => optim.adam(p, { lr: 1e-3 })),
+  },
+  {
+    name: "mlp-sgd-captured",
+    title: "the same as mlp-sgd, captured",
+    work: "mlp-sgd",
+    peers: ["default"],
+    prepare: () => mlp(momentum, true),
+  },
+  {
+    name: "mlp-adam-captured",
+    title: "the same as mlp-adam, captured",
+    work: "mlp-adam",
+    peers: ["default"],
+    prepare: () => mlp((p) => optim.adam(p, { lr: 1e-3 }), true),
   },
   {
     name: "mlp-images",

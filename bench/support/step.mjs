@@ -1,23 +1,25 @@
-import { nn, tidy } from "gradtape";
+import { capture, nn, tidy } from "gradtape";
 
 import { device } from "./device.mjs";
 
-/** A full training step on one fixed batch: zero gradients, forward, loss, backward, update. */
-export function trainingStep(model, input, target, makeOptimizer) {
+/** A full training step on one fixed batch: zero gradients, forward, loss, backward, update; as it is, or recorded and replayed. */
+export function trainingStep(model, input, target, makeOptimizer, captured = false) {
   model.to(device);
   const [x, y] = [input.to(device), target.to(device)];
   const optimizer = makeOptimizer(model.parameters());
+  const step = () => {
+    optimizer.zeroGrad();
+    const loss = nn.functional.crossEntropy(model.forward(x), y);
+    loss.backward();
+    optimizer.step();
+    return loss.detach();
+  };
+  const run = captured ? capture(step) : () => tidy(step);
   let loss;
   return {
     step: () => {
       loss?.dispose();
-      loss = tidy(() => {
-        optimizer.zeroGrad();
-        const loss = nn.functional.crossEntropy(model.forward(x), y);
-        loss.backward();
-        optimizer.step();
-        return loss.detach();
-      });
+      loss = run();
     },
     finish: () => loss?.itemSync(),
   };

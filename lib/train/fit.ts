@@ -10,7 +10,7 @@ import type { AnyModule } from "../nn/module.js";
 import type { AnyOptimizer } from "../optim/optimizer.js";
 import { noGrad } from "../tape.js";
 import { Tensor } from "../tensor.js";
-import { Average, Meter, type StepInfo, type StepValues } from "./meter.js";
+import { Average, checkScalars, Meter, type StepInfo, type StepValues } from "./meter.js";
 import { classification, type Objective } from "./objective.js";
 
 /** Batches that can be loaded again and again, such as a `Loader`. */
@@ -139,7 +139,7 @@ export async function fit<Batch>(
   const scaler = o.scaler ?? (o.autocast === "float16" ? new GradScaler() : undefined);
 
   const step = (batch: Batch) => {
-    const scalars = objective(batch);
+    const scalars = checkScalars(op, objective(batch));
     optimizer.zeroGrad();
     if (scaler) {
       scaler.scale(scalars.loss).backward();
@@ -248,7 +248,7 @@ export async function evaluate<Batch>(
     for await (const batch of batches) {
       if (o.signal?.aborted) break;
       const info = { epoch: 0, step: ++step, samples: samplesOf(batch) };
-      tidy(() => noGrad(() => meter.write(info, objective(batch))));
+      tidy(() => noGrad(() => meter.write(info, checkScalars(op, objective(batch)))));
       await meter.tick();
     }
     await meter.drain();

@@ -29,6 +29,28 @@ interface Window {
 const rows = 16;
 const patience = 50;
 
+type Scalars = { loss: Tensor } & Record<string, Tensor>;
+
+/** What an objective gave, if it is a loss and other numbers, tensors of one element each. */
+export function checkScalars<S extends Scalars>(op: string, scalars: S): S {
+  if (!(scalars?.loss instanceof Tensor)) {
+    throw new ArgumentError("objective must return { loss }, a tensor", {
+      op,
+      argument: "objective",
+      value: scalars,
+    });
+  }
+  for (const [name, value] of Object.entries(scalars)) {
+    if (checkTensor(op, name, value).numel !== 1) {
+      throw new ShapeError(`${name} must be one number, not of shape ${showShape(value.shape)}`, {
+        op,
+        argument: name,
+      });
+    }
+  }
+  return scalars;
+}
+
 export class Meter {
   private names: string[] = [];
   private table: Tensor | null = null;
@@ -42,14 +64,7 @@ export class Meter {
   ) {}
 
   /** Enqueues the writing of one step's numbers, tensors of one element each. */
-  write(step: StepInfo, scalars: { loss: Tensor } & Record<string, Tensor>): void {
-    if (!(scalars?.loss instanceof Tensor)) {
-      throw new ArgumentError("objective must return { loss }, a tensor", {
-        op: this.op,
-        argument: "objective",
-        value: scalars,
-      });
-    }
+  write(step: StepInfo, scalars: Scalars): void {
     if (this.table === null) {
       this.names = Object.keys(scalars);
       this.table = keep(allocate([rows, this.names.length], "float64", scalars.loss.device));
@@ -57,14 +72,8 @@ export class Meter {
     const row = this.table.select(0, this.steps.length);
     noGrad(() => {
       this.names.forEach((name, j) => {
-        const value = checkTensor(this.op, name, scalars[name]);
-        if (value.numel !== 1) {
-          throw new ShapeError(`${name} must be one number, not of shape ${showShape(value.shape)}`, {
-            op: this.op,
-            argument: name,
-          });
-        }
-        row.select(0, j).copy_(value.reshape([]));
+        // A step may leave out a name of the first one, which is then an error here.
+        row.select(0, j).copy_(checkTensor(this.op, name, scalars[name]).reshape([]));
       });
     });
     this.steps.push(step);

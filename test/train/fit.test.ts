@@ -134,6 +134,26 @@ describe("fit", () => {
     }
   });
 
+  it("gives the same numbers with capture, also in mixed precision and with a schedule", async () => {
+    for (const autocast of [undefined, "float16"] as const) {
+      const run = async (capture: boolean) => {
+        const { model, batches, ...rest } = setUp();
+        const losses: number[] = [];
+        const result = await train.fit(model, batches, {
+          ...rest,
+          capture,
+          autocast,
+          epochs: 4,
+          schedule: (done) => 0.3 * (1 - done),
+          validation: batches,
+          onStep: (s) => void losses.push(s.values.loss),
+        });
+        return { losses, epochs: result.epochs, weight: [...model.weight.dataSync()] };
+      };
+      expect(await run(true)).toEqual(await run(false));
+    }
+  });
+
   it("names the step in which the loss became NaN", async () => {
     const { model, optimizer, objective } = setUp();
     const x = new Float32Array(40).fill(0.5);
@@ -262,6 +282,10 @@ describe("fit", () => {
       [
         () => train.fit(model, batches, { optimizer, autocast: "float64" as never }),
         /autocast must be "float16" or "bfloat16", not "float64"/,
+      ],
+      [
+        () => train.fit(model, batches, { optimizer, capture: "yes" as never }),
+        /capture must be true or false/,
       ],
       [() => train.fit(model, batches, { optimizer, epochs: -1 }), /epochs must be an integer from 0/],
       [
