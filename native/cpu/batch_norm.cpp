@@ -6,6 +6,7 @@
 // max(0, y) with relu.
 #include "core/kernel.h"
 #include "cpu/channels.h"
+#include "cpu/half.h"
 #include "cpu/iterator.h"
 
 namespace gt::cpu {
@@ -29,10 +30,12 @@ void spread_affine(const Tensor& mean, const Tensor& variance, OptIn weight, Opt
 }  // namespace
 
 // The mean and the biased variance of each channel.
-KERNEL(batch_norm_moments, (In x, Out mean, Out variance)) {
+KERNEL(batch_norm_moments, (In x, Out mean, Out variance), kTakesHalf) {
   const char* op = "batchNorm";
+  want_bfloat16({x.tensor}, {mean.tensor, variance.tensor});
   const Matrix m = check_batch_norm_moments(op, x, mean, variance);
-  dispatch_float(op, *x, [&]<class T>(T*) {
+  dispatch_bfloat16(op, *x, [&]<class E>(E*) {
+    using T = Computed<E>;
     const Fold fold = make_fold(m.channels);
     const int64_t threads = thread_count();
     Arena arena;
@@ -47,7 +50,7 @@ KERNEL(batch_norm_moments, (In x, Out mean, Out variance)) {
     parallel_for(m.rows, x->numel, 1, [&](int64_t begin, int64_t end, int thread) {
       double* const own = partial[thread];
       counts[thread] = end - begin;
-      channel_moments(x->data<T>() + begin * m.channels, end - begin, fold, work[thread], own,
+      channel_moments(x->data<E>() + begin * m.channels, end - begin, fold, work[thread], own,
                       own + m.channels);
     });
     for (int64_t c = 0; c < m.channels; c++) {
@@ -85,10 +88,14 @@ KERNEL(batch_norm_running,
 }
 
 KERNEL(batch_norm_apply,
-       (In x, In mean, In variance, OptIn weight, OptIn bias, OptIn addend, Out y, double eps, bool relu)) {
+       (In x, In mean, In variance, OptIn weight, OptIn bias, OptIn addend, Out y, double eps, bool relu),
+       kTakesHalf) {
   const char* op = "batchNorm";
+  want_bfloat16({x.tensor, addend.tensor, y.tensor},
+                {mean.tensor, variance.tensor, weight.tensor, bias.tensor});
   const Matrix m = check_batch_norm_apply(op, x, mean, variance, weight, bias, addend, y);
-  dispatch_float(op, *x, [&]<class T>(T*) {
+  dispatch_bfloat16(op, *x, [&]<class E>(E*) {
+    using T = Computed<E>;
     const Fold fold = make_fold(m.channels);
     Arena arena;
     arena.plan<T>(fold.lanes);
@@ -97,9 +104,9 @@ KERNEL(batch_norm_apply,
     T* const scale = arena.take<T>(fold.lanes);
     T* const shift = arena.take<T>(fold.lanes);
     spread_affine(*mean, *variance, weight, bias, eps, fold, scale, shift);
-    const T* const from = x->data<T>();
-    const T* const plus = addend ? addend->data<T>() : from;
-    T* const to = y->data<T>();
+    const E* const from = x->data<E>();
+    const E* const plus = addend ? addend->data<E>() : from;
+    E* const to = y->data<E>();
     const auto run = [&]<bool Relu, bool Add>(std::bool_constant<Relu>, std::bool_constant<Add>) {
       parallel_for(m.rows, x->numel, 1, [&](int64_t begin, int64_t end, int) {
         for_blocks_from_end(begin, end, m.channels, [&](int64_t first, int64_t last) {
@@ -124,11 +131,15 @@ KERNEL(batch_norm_apply,
 // needed where relu followed an addend; without an addend the ReLU's mask is computed from x.
 KERNEL(batch_norm_backward,
        (In dy, In x, OptIn y, In mean, In variance, OptIn weight, OptIn bias, OptOut dx, OptOut dweight,
-        OptOut dbias, OptOut daddend, double eps, bool training, bool relu)) {
+        OptOut dbias, OptOut daddend, double eps, bool training, bool relu),
+       kTakesHalf) {
   const char* op = "batchNorm";
+  want_bfloat16({dy.tensor, x.tensor, y.tensor, dx.tensor, daddend.tensor},
+                {mean.tensor, variance.tensor, weight.tensor, bias.tensor, dweight.tensor, dbias.tensor});
   const Matrix m =
       check_batch_norm_backward(op, dy, x, y, mean, variance, weight, bias, dx, dweight, dbias, daddend);
-  dispatch_float(op, *x, [&]<class T>(T*) {
+  dispatch_bfloat16(op, *x, [&]<class E>(E*) {
+    using T = Computed<E>;
     const Fold fold = make_fold(m.channels);
     const int64_t lanes = fold.lanes, channels = m.channels, threads = thread_count();
     Arena arena;
@@ -143,9 +154,9 @@ KERNEL(batch_norm_backward,
     for (int64_t t = 0; t < threads; t++) clear(totals[t], 2 * channels);
     spread_affine(*mean, *variance, weight, bias, eps, fold, k.scale, k.shift);
     for (int64_t i = 0; i < lanes; i++) k.mean[i] = i < channels ? at<T>(*mean, i) : k.mean[i - channels];
-    const T* const gp = dy->data<T>();
-    const T* const xp = x->data<T>();
-    const T* const yp = y ? y->data<T>() : xp;
+    const E* const gp = dy->data<E>();
+    const E* const xp = x->data<E>();
+    const E* const yp = y ? y->data<E>() : xp;
 
     if (dweight || dbias || (dx && training)) {
       dispatch_mask(relu, static_cast<bool>(y), [&]<Mask M>(std::integral_constant<Mask, M>) {
@@ -171,14 +182,14 @@ KERNEL(batch_norm_backward,
       repeat(k.d, fold);
     }
     if (!dx && !daddend) return;
-    T* const to = dx ? dx->data<T>() : nullptr;
-    T* const add = daddend ? daddend->data<T>() : nullptr;
+    E* const to = dx ? dx->data<E>() : nullptr;
+    E* const add = daddend ? daddend->data<E>() : nullptr;
     dispatch_mask(relu, static_cast<bool>(y), [&]<Mask M>(std::integral_constant<Mask, M>) {
       parallel_for(m.rows, x->numel, 1, [&](int64_t begin, int64_t end, int) {
         for_blocks_from_end(begin, end, channels, [&](int64_t first, int64_t last) {
           const int64_t at = first * channels, n = (last - first) * channels;
-          T* const dx_at = to ? to + at : nullptr;
-          T* const add_at = add ? add + at : nullptr;
+          E* const dx_at = to ? to + at : nullptr;
+          E* const add_at = add ? add + at : nullptr;
           if (training)
             write_dx<M, true>(gp + at, xp + at, yp + at, dx_at, add_at, n, lanes, k);
           else

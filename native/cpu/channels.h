@@ -5,6 +5,8 @@
 // vector. So several rows are taken as one: 8 rows of 30 are 240 lanes, 15 whole vectors. Values per channel
 // are spread over the lanes first (lane i belongs to channel i % C), and sums over lanes are folded together
 // afterwards.
+//
+// E is the type of the elements in memory and T that in which is computed; they differ for bfloat16.
 #pragma once
 #include <cmath>
 #include <type_traits>
@@ -12,6 +14,7 @@
 #include "core/norm.h"
 #include "cpu/arena.h"
 #include "cpu/parallel.h"
+#include "shared/convert.h"
 #include "shared/inline.h"
 
 namespace gt::cpu {
@@ -43,7 +46,7 @@ template <class T, class S>
 inline void spread(const S* values, const Fold& fold, T* lanes) {
   for (int64_t k = 0; k < fold.times; k++) {
     T* const to = lanes + k * fold.channels;
-    for (int64_t c = 0; c < fold.channels; c++) to[c] = static_cast<T>(values[c]);
+    for (int64_t c = 0; c < fold.channels; c++) to[c] = convert<T>(values[c]);
   }
 }
 
@@ -79,27 +82,28 @@ GT_INLINE double keep_if(bool condition, double v) {
 }
 
 // sum += x - shift and square += (x - shift)², lane by lane, over `count` elements.
-template <class T>
-inline void add_moments(const T* x, int64_t count, int64_t lanes, const T* __restrict shift,
+template <class E, class T>
+inline void add_moments(const E* x, int64_t count, int64_t lanes, const T* __restrict shift,
                         T* __restrict sum, T* __restrict square) {
   int64_t at = 0;
   for (; at + 4 * lanes <= count; at += 4 * lanes) {
-    const T* __restrict x0 = x + at;
-    const T* __restrict x1 = x0 + lanes;
-    const T* __restrict x2 = x1 + lanes;
-    const T* __restrict x3 = x2 + lanes;
+    const E* __restrict x0 = x + at;
+    const E* __restrict x1 = x0 + lanes;
+    const E* __restrict x2 = x1 + lanes;
+    const E* __restrict x3 = x2 + lanes;
     for (int64_t i = 0; i < lanes; i++) {
       const T s = shift[i];
-      const T a = x0[i] - s, b = x1[i] - s, c = x2[i] - s, d = x3[i] - s;
+      const T a = computed(x0[i]) - s, b = computed(x1[i]) - s, c = computed(x2[i]) - s,
+              d = computed(x3[i]) - s;
       sum[i] += (a + b) + (c + d);
       square[i] += (a * a + b * b) + (c * c + d * d);
     }
   }
   while (at < count) {
-    const T* __restrict x0 = x + at;
+    const E* __restrict x0 = x + at;
     const int64_t n = count - at < lanes ? count - at : lanes;
     for (int64_t i = 0; i < n; i++) {
-      const T a = x0[i] - shift[i];
+      const T a = computed(x0[i]) - shift[i];
       sum[i] += a;
       square[i] += a * a;
     }
@@ -110,8 +114,8 @@ inline void add_moments(const T* x, int64_t count, int64_t lanes, const T* __res
 // The mean and the sum of squared deviations of each channel over rows. Sums are taken relative to the mean
 // of the rows so far (the first row at the start), so that a large common offset costs no digits, and blocks
 // are combined in doubles by Chan's formula. `work` holds 3 * lanes elements.
-template <class T>
-inline void channel_moments(const T* x, int64_t rows, const Fold& fold, T* work, double* mean, double* m2) {
+template <class E, class T>
+inline void channel_moments(const E* x, int64_t rows, const Fold& fold, T* work, double* mean, double* m2) {
   const int64_t channels = fold.channels, lanes = fold.lanes;
   T* const shift = work;
   T* const sum = work + lanes;
@@ -142,19 +146,19 @@ inline void channel_moments(const T* x, int64_t rows, const Fold& fold, T* work,
 }
 
 // y = x · scale + shift, plus an addend, and the ReLU of that.
-template <bool Relu, bool Add, class T>
-inline void apply_rows(const T* x, const T* addend, T* y, int64_t count, int64_t lanes,
+template <bool Relu, bool Add, class E, class T>
+inline void apply_rows(const E* x, const E* addend, E* y, int64_t count, int64_t lanes,
                        const T* __restrict scale, const T* __restrict shift) {
   for (int64_t at = 0; at < count; at += lanes) {
     const int64_t n = count - at < lanes ? count - at : lanes;
-    const T* __restrict from = x + at;
-    const T* __restrict plus = addend + at;
-    T* __restrict to = y + at;
+    const E* __restrict from = x + at;
+    const E* __restrict plus = addend + at;
+    E* __restrict to = y + at;
     for (int64_t i = 0; i < n; i++) {
-      T v = from[i] * scale[i] + shift[i];
-      if constexpr (Add) v += plus[i];
+      T v = computed(from[i]) * scale[i] + shift[i];
+      if constexpr (Add) v += computed(plus[i]);
       if constexpr (Relu) v = v < 0 ? T{0} : v;  // keeps NaN
-      to[i] = v;
+      to[i] = convert<E>(v);
     }
   }
 }
@@ -176,37 +180,39 @@ struct Coefficients {
 };
 
 // sum += g and product += g · (x - mean), where g is dy behind the ReLU.
-template <Mask M, class T>
-inline void add_products(const T* dy, const T* x, const T* y, int64_t count, int64_t lanes,
+template <Mask M, class E, class T>
+inline void add_products(const E* dy, const E* x, const E* y, int64_t count, int64_t lanes,
                          const Coefficients<T>& k, T* __restrict sum, T* __restrict product) {
   const T* __restrict mean = k.mean;
   const T* __restrict scale = k.scale;
   const T* __restrict shift = k.shift;
   int64_t at = 0;
   for (; at + 2 * lanes <= count; at += 2 * lanes) {
-    const T* __restrict g0 = dy + at, * __restrict g1 = g0 + lanes;
-    const T* __restrict x0 = x + at, * __restrict x1 = x0 + lanes;
-    const T* __restrict y0 = y + at, * __restrict y1 = y0 + lanes;
+    const E* __restrict g0 = dy + at, * __restrict g1 = g0 + lanes;
+    const E* __restrict x0 = x + at, * __restrict x1 = x0 + lanes;
+    const E* __restrict y0 = y + at, * __restrict y1 = y0 + lanes;
     for (int64_t i = 0; i < lanes; i++) {
       T ya{}, yb{};
       if constexpr (M == Mask::from_y) {
-        ya = y0[i];
-        yb = y1[i];
+        ya = computed(y0[i]);
+        yb = computed(y1[i]);
       }
-      const T a = masked<M>(g0[i], x0[i], ya, scale[i], shift[i]);
-      const T b = masked<M>(g1[i], x1[i], yb, scale[i], shift[i]);
+      const T xa = computed(x0[i]), xb = computed(x1[i]);
+      const T a = masked<M>(computed(g0[i]), xa, ya, scale[i], shift[i]);
+      const T b = masked<M>(computed(g1[i]), xb, yb, scale[i], shift[i]);
       sum[i] += a + b;
-      product[i] += a * (x0[i] - mean[i]) + b * (x1[i] - mean[i]);
+      product[i] += a * (xa - mean[i]) + b * (xb - mean[i]);
     }
   }
   while (at < count) {
     const int64_t n = count - at < lanes ? count - at : lanes;
     for (int64_t i = 0; i < n; i++) {
       T v{};
-      if constexpr (M == Mask::from_y) v = y[at + i];
-      const T a = masked<M>(dy[at + i], x[at + i], v, scale[i], shift[i]);
+      if constexpr (M == Mask::from_y) v = computed(y[at + i]);
+      const T u = computed(x[at + i]);
+      const T a = masked<M>(computed(dy[at + i]), u, v, scale[i], shift[i]);
       sum[i] += a;
-      product[i] += a * (x[at + i] - mean[i]);
+      product[i] += a * (u - mean[i]);
     }
     at += n;
   }
@@ -214,8 +220,8 @@ inline void add_products(const T* dy, const T* x, const T* y, int64_t count, int
 
 // The same over rows begin…end, added up per channel in doubles: total[c] += Σ g, total[C + c] += Σ g · (x -
 // mean). `work` holds 2 * lanes elements.
-template <Mask M, class T>
-inline void sum_products(const T* dy, const T* x, const T* y, int64_t begin, int64_t end, const Fold& fold,
+template <Mask M, class E, class T>
+inline void sum_products(const E* dy, const E* x, const E* y, int64_t begin, int64_t end, const Fold& fold,
                          const Coefficients<T>& k, T* work, double* total) {
   const int64_t channels = fold.channels;
   T* const sum = work;
@@ -233,8 +239,8 @@ inline void sum_products(const T* dy, const T* x, const T* y, int64_t begin, int
 }
 
 // dx = scale · g + b · (x - mean) + d in training, scale · g otherwise; daddend = g.
-template <Mask M, bool Training, class T>
-inline void write_dx(const T* dy, const T* x, const T* y, T* dx, T* daddend, int64_t count, int64_t lanes,
+template <Mask M, bool Training, class E, class T>
+inline void write_dx(const E* dy, const E* x, const E* y, E* dx, E* daddend, int64_t count, int64_t lanes,
                      const Coefficients<T>& k) {
   const T* __restrict mean = k.mean;
   const T* __restrict scale = k.scale;
@@ -243,26 +249,26 @@ inline void write_dx(const T* dy, const T* x, const T* y, T* dx, T* daddend, int
   const T* __restrict d = k.d;
   for (int64_t at = 0; at < count; at += lanes) {
     const int64_t n = count - at < lanes ? count - at : lanes;
-    const T* __restrict g0 = dy + at;
-    const T* __restrict x0 = x + at;
-    const T* __restrict y0 = y + at;
+    const E* __restrict g0 = dy + at;
+    const E* __restrict x0 = x + at;
+    const E* __restrict y0 = y + at;
     const auto gradient = [&](int64_t i) {
       T v{}, u{};
-      if constexpr (M == Mask::from_x) u = x0[i];
-      if constexpr (M == Mask::from_y) v = y0[i];
-      return masked<M>(g0[i], u, v, scale[i], shift[i]);
+      if constexpr (M == Mask::from_x) u = computed(x0[i]);
+      if constexpr (M == Mask::from_y) v = computed(y0[i]);
+      return masked<M>(computed(g0[i]), u, v, scale[i], shift[i]);
     };
     if (dx) {
-      T* __restrict to = dx + at;
+      E* __restrict to = dx + at;
       for (int64_t i = 0; i < n; i++) {
         T v = scale[i] * gradient(i);
-        if constexpr (Training) v += b[i] * (x0[i] - mean[i]) + d[i];
-        to[i] = v;
+        if constexpr (Training) v += b[i] * (computed(x0[i]) - mean[i]) + d[i];
+        to[i] = convert<E>(v);
       }
     }
     if (daddend) {
-      T* __restrict to = daddend + at;
-      for (int64_t i = 0; i < n; i++) to[i] = gradient(i);
+      E* __restrict to = daddend + at;
+      for (int64_t i = 0; i < n; i++) to[i] = convert<E>(gradient(i));
     }
   }
 }

@@ -4,6 +4,7 @@
 // more than 256 taps. The backward gathers, for every input, from the outputs whose windows see it (see
 // windows.h).
 #include "core/kernel.h"
+#include "cpu/half.h"
 #include "cpu/iterator.h"
 #include "cpu/vector.h"
 #include "cpu/windows.h"
@@ -18,8 +19,9 @@ struct Row {
       : n(row / height / depth), d(row / height % depth), h(row % height) {}
 };
 
-template <bool Tapped, class T, class I>
-void forward(const Pool& pool, const T* x, T* y, I* tap, int64_t begin, int64_t end) {
+template <bool Tapped, class E, class I>
+void forward(const Pool& pool, const E* x, E* y, I* tap, int64_t begin, int64_t end) {
+  using T = Computed<E>;
   const int64_t channels = pool.channels;
   const Windows &wd = pool.d, &wh = pool.h, &ww = pool.w;
   for (int64_t row = begin; row < end; row++) {
@@ -41,12 +43,12 @@ void forward(const Pool& pool, const T* x, T* y, I* tap, int64_t begin, int64_t 
           for (int64_t kh = wh.begin[r.h]; kh < wh.end[r.h]; kh++) {
             const int64_t d = wd.origin[r.d] + kd * wd.dilation, h = wh.origin[r.h] + kh * wh.dilation;
             const int64_t w = ww.origin[o] + ww.begin[o] * ww.dilation;
-            const T* from = x + (((r.n * wd.in + d) * wh.in + h) * ww.in + w) * channels + c;
+            const E* from = x + (((r.n * wd.in + d) * wh.in + h) * ww.in + w) * channels + c;
             K k = K{} + static_cast<IntLike<T>>((kd * wh.taps + kh) * ww.taps + ww.begin[o]);
             for (int64_t i = 0; i < columns; i++) {
               for (int u = 0; u < U; u++) {
                 V v;
-                load(v, from + u * N);
+                load_computed(v, from + u * N);
                 const K larger = (v > best[u]) | (v != v);  // NaN wins, as in PyTorch
                 best[u] = larger ? v : best[u];
                 if constexpr (Tapped) arg[u] = larger ? k : arg[u];
@@ -57,7 +59,7 @@ void forward(const Pool& pool, const T* x, T* y, I* tap, int64_t begin, int64_t 
           }
         }
         for (int u = 0; u < U; u++) {
-          store(y + to + c + u * N, best[u]);
+          store_computed(y + to + c + u * N, best[u]);
           if constexpr (Tapped) store_as<I, N>(tap + to + c + u * N, arg[u]);
         }
       });
@@ -65,14 +67,15 @@ void forward(const Pool& pool, const T* x, T* y, I* tap, int64_t begin, int64_t 
   }
 }
 
-template <class T, class I>
-void backward(const Pool& pool, const T* dy, const I* tap, T* dx, int64_t begin, int64_t end) {
+template <class E, class I>
+void backward(const Pool& pool, const E* dy, const I* tap, E* dx, int64_t begin, int64_t end) {
+  using T = Computed<E>;
   const int64_t channels = pool.channels;
   const Windows &wd = pool.d, &wh = pool.h, &ww = pool.w;
   for (int64_t row = begin; row < end; row++) {
     const Row r(row, wd.in, wh.in);
     for (int64_t i = 0; i < ww.in; i++) {
-      T* const to = dx + (row * ww.in + i) * channels;
+      E* const to = dx + (row * ww.in + i) * channels;
       for_vectors<T>(channels, [&]<int N, int U>(int64_t c) {
         using V = Vec<T, N>;
         using K = Vec<IntLike<T>, N>;
@@ -91,13 +94,13 @@ void backward(const Pool& pool, const T* dy, const I* tap, T* dx, int64_t begin,
               const int64_t from = (line + w) * channels + c;
               for (int u = 0; u < U; u++) {
                 V v;
-                load(v, dy + from + u * N);
+                load_computed(v, dy + from + u * N);
                 sum[u] += load_as<IntLike<T>, N>(tap + from + u * N) == k ? v : V{};
               }
             }
           }
         }
-        for (int u = 0; u < U; u++) store(to + c + u * N, sum[u]);
+        for (int u = 0; u < U; u++) store_computed(to + c + u * N, sum[u]);
       });
     }
   }
@@ -130,13 +133,15 @@ void gather(const Pool& pool, const T* x, const I* tap, T* y, int64_t begin, int
 KERNEL(max_pool_forward,
        (In x, Out y, OptOut tap, bool adaptive, int64_t kernel_d, int64_t kernel_h, int64_t kernel_w,
         int64_t stride_d, int64_t stride_h, int64_t stride_w, int64_t padding_d, int64_t padding_h,
-        int64_t padding_w, int64_t dilation_d, int64_t dilation_h, int64_t dilation_w)) {
+        int64_t padding_w, int64_t dilation_d, int64_t dilation_h, int64_t dilation_w),
+       kTakesHalf) {
   const char* op = "maxPool";
   const Pool pool =
       make_pool(op, *x, *y, GT_POOL_WINDOWS(dilation_d, dilation_h, dilation_w), adaptive, false);
   if (tap) check_tap(op, *tap, *y);
+  want_bfloat16({x.tensor, y.tensor});
   check_dtype(op, "y", *y, x->dtype);
-  dispatch_float(op, *x, [&]<class T>(T*) {
+  dispatch_bfloat16(op, *x, [&]<class T>(T*) {
     const auto run = [&]<bool Tapped, class I>(I* to) {
       parallel_for(pool.out_rows(), x->numel + y->numel, 1, [&](int64_t begin, int64_t end, int) {
         forward<Tapped, T, I>(pool, x->data<T>(), y->data<T>(), to, begin, end);
@@ -152,13 +157,15 @@ KERNEL(max_pool_forward,
 KERNEL(max_pool_backward,
        (In dy, In tap, Out dx, bool adaptive, int64_t kernel_d, int64_t kernel_h, int64_t kernel_w,
         int64_t stride_d, int64_t stride_h, int64_t stride_w, int64_t padding_d, int64_t padding_h,
-        int64_t padding_w, int64_t dilation_d, int64_t dilation_h, int64_t dilation_w)) {
+        int64_t padding_w, int64_t dilation_d, int64_t dilation_h, int64_t dilation_w),
+       kTakesHalf) {
   const char* op = "maxPool";
   const Pool pool =
       make_pool(op, *dx, *dy, GT_POOL_WINDOWS(dilation_d, dilation_h, dilation_w), adaptive, false);
   check_tap(op, *tap, *dy);
+  want_bfloat16({dy.tensor, dx.tensor});
   check_dtype(op, "dy", *dy, dx->dtype);
-  dispatch_float(op, *dx, [&]<class T>(T*) {
+  dispatch_bfloat16(op, *dx, [&]<class T>(T*) {
     dispatch_tap(op, *tap, pool, [&]<class I>(I*) {
       parallel_for(pool.in_rows(), dx->numel + dy->numel, 1, [&](int64_t begin, int64_t end, int) {
         backward(pool, dy->data<T>(), tap->data<I>(), dx->data<T>(), begin, end);

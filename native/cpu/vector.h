@@ -8,6 +8,7 @@
 #include <immintrin.h>
 #endif
 
+#include "shared/half.h"
 #include "shared/inline.h"
 
 namespace gt::cpu {
@@ -40,6 +41,31 @@ GT_INLINE void load(V& v, const T* p) {
 template <class V, class T>
 GT_INLINE void store(T* p, const V& v) {
   __builtin_memcpy(p, &v, sizeof v);
+}
+
+// The same for the elements of a tensor, computed as floats: bfloat16 is converted.
+template <class V, class E>
+GT_INLINE void load_computed(V& v, const E* p) {
+  if constexpr (std::is_same_v<E, BFloat16>) {
+    constexpr int N = sizeof(V) / sizeof(float);
+    Vec<uint16_t, N> bits;
+    load(bits, p);
+    v = (V)(__builtin_convertvector(bits, Vec<uint32_t, N>) << 16);
+  } else {
+    load(v, p);
+  }
+}
+template <class E, class V>
+GT_INLINE void store_computed(E* p, const V& v) {
+  if constexpr (std::is_same_v<E, BFloat16>) {
+    using U = Vec<uint32_t, sizeof(V) / sizeof(float)>;
+    const U bits = (U)v;
+    const U rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
+    const U nan = (bits >> 16 & 0x8000u) | 0x7fc0u;
+    store(p, __builtin_convertvector(v == v ? rounded : nan, Vec<uint16_t, sizeof(V) / sizeof(float)>));
+  } else {
+    store(p, v);
+  }
 }
 
 // N integers K from memory of integers I, and back. GCC 12 converts vectors by single elements where the

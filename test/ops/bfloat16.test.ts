@@ -2,14 +2,22 @@
 // result, and tensors of both types together.
 import { expect, it } from "vitest";
 import {
+  adaptiveAvgPool2d,
+  avgPool2d,
+  batchNorm,
+  batchNormAddRelu,
+  batchNormRelu,
   conv2d,
   convTranspose2d,
   type DType,
+  Generator,
   linear,
   manualSeed,
   matmul,
+  maxPool2d,
   randn,
   type Tensor,
+  tensor,
   tidy,
 } from "../../lib/index.js";
 import { kernels } from "../../lib/native.js";
@@ -202,6 +210,67 @@ it("the kernels of convolutions take float32 beside bfloat16, at every place", (
     }
   });
 });
+
+/** `run` on bfloat16 gives what it gives on the same values in float32, rounded: values and the gradients of all inputs. */
+function expectLikeFloat32(shapes: number[][], parameters: Tensor[], run: (x: Tensor[]) => Tensor): void {
+  const inputs = shapes.map((shape) => random(shape));
+  const through = (dtype: DType) => {
+    const leaves = [...inputs.map((t) => t.to(dtype)), ...parameters].map((t) => t.detach().requiresGrad_());
+    const y = run(leaves);
+    y.backward(
+      randn(y.shape, { generator: new Generator({ seed: 4 }) })
+        .to("bfloat16")
+        .to(dtype),
+    );
+    return [y.detach(), ...leaves.map((t) => t.grad!)];
+  };
+  const [got, wanted] = [through("bfloat16"), through("float32")];
+  got.forEach((t, i) => {
+    expect(t.dtype).toBe(i <= inputs.length ? "bfloat16" : "float32");
+    const [a, b] = [t.to("float32").dataSync(), wanted[i].to(t.dtype).to("float32").dataSync()];
+    expect(a.findIndex((v, k) => v !== b[k])).toBe(-1);
+  });
+}
+
+for (const shape of [
+  [5, 70, 9, 11],
+  [3, 256, 6, 5],
+  [129, 31],
+]) {
+  it(`batch normalization of [${shape}] reads and writes bfloat16, with float32 parameters`, () => {
+    manualSeed(2);
+    tidy(() => {
+      const parameters = [randn([shape[1]]), randn([shape[1]])];
+      const options = { training: true };
+      expectLikeFloat32([shape], parameters, ([x, w, b]) => batchNorm(x, null, null, w, b, options));
+      expectLikeFloat32([shape], parameters, ([x, w, b]) => batchNormRelu(x, null, null, w, b, options));
+      expectLikeFloat32([shape, shape], parameters, ([x, z, w, b]) =>
+        batchNormAddRelu(x, z, null, null, w, b, options),
+      );
+      const [mean, variance] = [randn([shape[1]]), randn([shape[1]]).abs()];
+      expectLikeFloat32([shape], parameters, ([x, w, b]) => batchNormRelu(x, mean, variance, w, b));
+    });
+  });
+}
+
+for (const channels of [1, 3, 7, 16, 70, 131]) {
+  it(`pools of ${channels} channels read and write bfloat16`, () => {
+    manualSeed(2);
+    tidy(() => {
+      const shapes = [[2, channels, 13, 12]];
+      const options = { stride: 2, padding: 1 };
+      expectLikeFloat32(shapes, [], ([x]) => maxPool2d(x, 3, options));
+      expectLikeFloat32(shapes, [], ([x]) => avgPool2d(x, 3, options));
+      expectLikeFloat32(shapes, [], ([x]) => adaptiveAvgPool2d(x, 1));
+      expectLikeFloat32(shapes, [], ([x]) => maxPool2d(x, 17, { padding: 8 })); // more than 256 taps
+      const odd = tensor([NaN, -Infinity, Infinity, -0], { dtype: "bfloat16" }).reshape([4, 1, 1, 1]);
+      const y = odd.expand([4, channels, 2, 2]);
+      const wide = (t: Tensor) => Array.from(t.to("float32").dataSync() as Float32Array);
+      expect(wide(avgPool2d(y, 2))).toEqual(wide(avgPool2d(y.to("float32"), 2)));
+      expect(wide(maxPool2d(y, 2))).toEqual(wide(maxPool2d(y.to("float32"), 2)));
+    });
+  });
+}
 
 it("bfloat16 has no slow reference implementation", () => {
   tidy(() => {
