@@ -19,6 +19,7 @@ export {
   setFloat32Precision,
 } from "./backends.js";
 export { type Captured, type CaptureOptions, capture } from "./capture/capture.js";
+export { checkpoint } from "./checkpoint/checkpoint.js";
 export * as data from "./data/index.js";
 export {
   cudaDeviceCount,

@@ -31,8 +31,8 @@ export interface Native {
   setCuda(name: string, value: number): boolean;
   /** Of the last command on the device of a tensor. */
   sequence(id: number): number;
-  /** Starts recording what is enqueued on a device; `ids` are inputs. See `lib/capture`. */
-  beginRecording(device: number, ids: readonly number[]): void;
+  /** Starts recording what is enqueued; `ids` are inputs. See `lib/capture`. */
+  beginRecording(ids: readonly number[]): void;
   /** The number of the recording. */
   endRecording(): number;
   /** False if it freed a tensor from outside that it had used. */

@@ -2,6 +2,7 @@
 // it themselves: see Note [Random numbers] in native/shared/philox.h.
 import { randomBytes } from "node:crypto";
 import { checkOptions } from "./check.js";
+import { noteDraw } from "./checkpoint/mode.js";
 import { checkDevice, type Device } from "./device.js";
 import { show } from "./dtype.js";
 import { ArgumentError, DeviceError } from "./errors.js";
@@ -111,7 +112,11 @@ export function manualSeed(seed: Seed): Generator {
 
 /** The generator given by a user, or the default one; on the device of what it fills. */
 export function checkGenerator(op: string, generator: unknown, device: Device): Generator {
-  if (generator === undefined) return defaultGenerator(device);
+  if (generator === undefined) {
+    const shared = defaultGenerator(device);
+    noteDraw(shared);
+    return shared;
+  }
   if (!(generator instanceof Generator)) {
     throw new ArgumentError(`generator must be a Generator, not ${show(generator)}`, {
       op,
@@ -126,5 +131,6 @@ export function checkGenerator(op: string, generator: unknown, device: Device): 
       argument: "generator",
     });
   }
+  noteDraw(generator);
   return generator;
 }

@@ -171,6 +171,11 @@ export function recordMany(
   });
 }
 
+/** How many operations were recorded so far. */
+export function tapePosition(): number {
+  return sequence;
+}
+
 /** A gradient rule that has no derivative of its own, such as a fused kernel, calls this first. */
 export function refuseSecondDerivative(op: string): void {
   if (enabled) {

@@ -4,7 +4,6 @@
 // decides when a recording may stand for a call (the arguments look alike, what it used is alive, gradients and modes are as
 // they were) and repeats what a call does in JavaScript: gradients of leaves appear, versions advance, results are handed out.
 import { checkFunction, checkInteger, checkOptions } from "../check.js";
-import { deviceIndex } from "../device.js";
 import { show } from "../dtype.js";
 import { ArgumentError, CaptureError } from "../errors.js";
 import { keep, keepFor, tidy } from "../memory.js";
@@ -150,11 +149,7 @@ class Recorder<A extends unknown[], R> {
 
   private record(call: Call, args: A): R {
     while (this.recordings.length >= this.limit) this.drop(this.recordings[0]);
-    const device = call.tensors[0]?.device ?? "cpu";
-    native.beginRecording(
-      deviceIndex(device),
-      call.tensors.map((t) => t.id),
-    );
+    native.beginRecording(call.tensors.map((t) => t.id));
     let number: number;
     let result: R;
     let noted: Effects;

@@ -1,5 +1,7 @@
 // Normalisation as layers.
+
 import { checkBoolean, checkInteger, checkNumber, checkOptions, checkTensor } from "../check.js";
+import { recomputing } from "../checkpoint/mode.js";
 import { ArgumentError, ShapeError } from "../errors.js";
 import { batchNorm, batchNormRelu } from "../ops/batch-norm.js";
 import { ones, zeros } from "../ops/create.js";
@@ -79,7 +81,7 @@ abstract class ChannelNorm extends Module {
 
   protected countBatch(): void {
     const count = this.numBatchesTracked;
-    if (this.training && count !== null) noGrad(() => add_(count, 1));
+    if (this.training && count !== null && !recomputing) noGrad(() => add_(count, 1));
   }
 
   override extraRepr(): string {

@@ -1,5 +1,6 @@
 // Batch normalization, alone and with ReLU and an added tensor fused into its kernels.
 import { checkBoolean, checkFloatTensor, checkNumber, checkOptions, checkSameDtype } from "../check.js";
+import { recomputing } from "../checkpoint/mode.js";
 import { accumulatorType } from "../dtype.js";
 import { ArgumentError, ShapeError } from "../errors.js";
 import { asChannelsLast, asContiguous, releaseCopy } from "../layout.js";
@@ -156,7 +157,7 @@ function normalize(
     mean = allocate([channels], accumulatorType(x.dtype), x.device);
     variance = allocate([channels], accumulatorType(x.dtype), x.device);
     kernels.batch_norm_moments(input.id, mean.id, variance.id);
-    if (runningMean && runningVar && count > 0) {
+    if (runningMean && runningVar && count > 0 && !recomputing) {
       checkInPlace(op, runningMean);
       checkInPlace(op, runningVar);
       kernels.batch_norm_running(mean.id, variance.id, runningMean.id, runningVar.id, momentum, count);

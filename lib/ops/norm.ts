@@ -2,6 +2,7 @@
 import { inFullPrecision } from "../amp/autocast.js";
 import { autocastType } from "../amp/mode.js";
 import { checkBoolean, checkFloatTensor, checkInteger, checkNumber, checkOptions } from "../check.js";
+import { recomputing } from "../checkpoint/mode.js";
 import { accumulatorType } from "../dtype.js";
 import { ArgumentError, ShapeError } from "../errors.js";
 import { asContiguous, releaseCopy } from "../layout.js";
@@ -322,7 +323,7 @@ function normalizeGroups(
       eps,
     );
     releaseCopy(input, x);
-    if (running) {
+    if (running && !recomputing) {
       checkInPlace(op, running.mean);
       checkInPlace(op, running.variance);
       const count = x.numel / (x.shape[0] * channels);

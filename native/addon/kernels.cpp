@@ -42,6 +42,7 @@ napi_value call_kernel(napi_env env, napi_callback_info info) {
       fail(ErrorCode::device, "%s does not run on %s; move its tensors to the CPU with .to(\"cpu\")",
            binding.entry->name, lane.device.name());
     }
+    environment.record_on(lane);
     if (environment.is_recording() && !lane.recording) {
       fail(ErrorCode::capture, "%s runs on %s, but the captured function on another device",
            binding.entry->name, lane.device.name());

@@ -6,19 +6,19 @@
 namespace gt::addon {
 namespace {
 
-// beginRecording(device, ids): the tensors by these ids are inputs.
+// beginRecording(ids): the tensors by these ids are inputs.
 napi_value begin_recording(napi_env env, napi_callback_info info) {
-  return entry<2>(env, info, "beginRecording", [&](Addon& addon, napi_value* args) -> napi_value {
+  return entry<1>(env, info, "beginRecording", [&](Addon& addon, napi_value* args) -> napi_value {
     uint32_t count;
-    if (napi_get_array_length(env, args[1], &count) != napi_ok)
+    if (napi_get_array_length(env, args[0], &count) != napi_ok)
       fail(ErrorCode::invalid_argument, "ids must be an array");
     std::vector<double> ids;
     for (uint32_t i = 0; i < count; i++) {
       napi_value id;
-      napi_get_element(env, args[1], i, &id);
+      napi_get_element(env, args[0], i, &id);
       ids.push_back(as_number(env, id, "an id"));
     }
-    addon.environment.begin_recording(as_integer(env, args[0], "device"), ids);
+    addon.environment.begin_recording(ids);
     return nullptr;
   });
 }

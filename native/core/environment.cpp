@@ -191,6 +191,7 @@ double Environment::create(int64_t dtype, int64_t rank, bool strided, int64_t de
   probe.dtype = static_cast<Dtype>(dtype);
   probe.device = static_cast<int16_t>(device);
   const int64_t bytes = extent * static_cast<int64_t>(dtype_size(probe.dtype));
+  record_on(on);
   RecordedPool* const pool = on.recording ? &on.recording->pool() : nullptr;
   CachingAllocator& allocator = pool ? pool->allocator : on.allocator;
 #ifdef GT_EXACT_MEMORY
@@ -269,26 +270,39 @@ void Environment::free_storage(Storage* storage, Lane& lane) {
   delete storage;
 }
 
-void Environment::begin_recording(int64_t device, const std::vector<double>& inputs) {
-  if (recording_lane_) fail(ErrorCode::capture, "a captured function cannot be called within another one");
+void Environment::begin_recording(const std::vector<double>& inputs) {
+  if (is_recording()) fail(ErrorCode::capture, "a captured function cannot be called within another one");
   if (inputs.size() > Recording::kMaxInputs) {
     fail(ErrorCode::capture, "a captured function takes %d tensors at most, not %zu", Recording::kMaxInputs,
          inputs.size());
   }
-  Lane& on = lane(device);
   std::vector<const Tensor*> tensors;
   for (const double id : inputs) {
     tensors.push_back(find(id));
-    if (tensors.back()->device != device) fail(ErrorCode::device, "the inputs are on different devices");
+    if (tensors.back()->device != tensors[0]->device) {
+      fail(ErrorCode::device, "arguments are on different devices (%s and %s)",
+           lane(tensors[0]->device).device.name(), lane(tensors.back()->device).device.name());
+    }
   }
+  if (tensors.empty()) {
+    awaits_lane_ = true;
+  } else {
+    Lane& on = lane(tensors[0]->device);
+    start_recording(on, std::move(tensors));
+  }
+}
+
+void Environment::start_recording(Lane& on, std::vector<const Tensor*> inputs) {
   auto pool = std::make_unique<RecordedPool>(on.device.engine().memory(), on.device.engine().budget());
   pool->allocator.settle = [&on] { on.stream.settle(); };
-  on.recording = std::make_unique<Recording>(on, *pool, std::move(tensors));
+  on.recording = std::make_unique<Recording>(on, *pool, std::move(inputs));
   on.pools_.push_back(std::move(pool));
   recording_lane_ = &on;
+  awaits_lane_ = false;
 }
 
 int64_t Environment::end_recording() {
+  record_on(lane(0));  // if it used no tensor at all
   if (!recording_lane_) fail(ErrorCode::internal, "nothing is recorded");
   std::vector<Tensor*> living;
   for (const Slot& slot : slots_) {
@@ -306,7 +320,7 @@ int64_t Environment::end_recording() {
 }
 
 void Environment::refuse_recording(const char* what) {
-  if (!recording_lane_) return;
+  if (!is_recording()) return;
   refused_ = what;
   fail(ErrorCode::capture, "%s", what);
 }

@@ -82,12 +82,16 @@ class Environment {
 
   bool only_cpu() const { return only_cpu_; }
 
-  // See Note [Recordings]. One at a time; the inputs are tensors of the device.
-  void begin_recording(int64_t device, const std::vector<double>& inputs);
+  // See Note [Recordings]. One at a time, on the device of the inputs, or of the first tensor that is made or
+  // used.
+  void begin_recording(const std::vector<double>& inputs);
+  void record_on(Lane& lane) {
+    if (awaits_lane_) start_recording(lane, {});
+  }
   // Its number, to be replayed and dropped by; throws if something was refused meanwhile, which may have been
   // lost in a promise.
   int64_t end_recording();
-  bool is_recording() const { return recording_lane_ != nullptr; }
+  bool is_recording() const { return recording_lane_ != nullptr || awaits_lane_; }
   // Refuses what a recording cannot hold.
   void refuse_recording(const char* what);
   Recording& recording(int64_t number) const;
@@ -103,6 +107,7 @@ class Environment {
   };
   Lane& open_lane(int64_t device);
   void free_storage(Storage* storage, Lane& lane);
+  void start_recording(Lane& lane, std::vector<const Tensor*> inputs);
   double insert(Tensor* tensor);
   Tensor* new_tensor(Lane& lane);
   void read_shape(Tensor& tensor, int64_t rank, bool strided, int64_t& extent) const;
@@ -113,6 +118,7 @@ class Environment {
   std::vector<Tensor*> spare_;
   std::vector<std::unique_ptr<Recording>> recordings_;
   Lane* recording_lane_ = nullptr;
+  bool awaits_lane_ = false;  // a recording has begun, and its lane is not known yet
   const char* refused_ = nullptr;
   bool only_cpu_ = true;
   int64_t live_ = 0;
