@@ -21,7 +21,7 @@ inline void check_targets(const char* op, const Tensor& x, const Tensor& target,
   check_contiguous(op, "target", target);
   check_numel(op, "target", target, x.shape[1] == 0 ? target.numel : x.numel / x.shape[1]);
   if (weight) {
-    check_dtype(op, "weight", *weight, x.dtype);
+    check_computed_dtype(op, "weight", *weight, x.dtype);
     check_contiguous(op, "weight", *weight);
     check_numel(op, "weight", *weight, x.shape[1]);
   }
@@ -44,7 +44,7 @@ inline Line check_cross_entropy(const char* op, In x, In target, OptIn weight, c
   const Line line = class_line(op, *x);
   check_targets(op, *x, *target, weight);
   for (const Tensor* t : {y.tensor, lse.tensor, total.tensor}) {
-    check_dtype(op, arg, *t, x->dtype);
+    check_computed_dtype(op, arg, *t, x->dtype);
     check_contiguous(op, arg, *t);
   }
   check_numel(op, arg, *y, reduce == kNone ? target->numel : 1);
@@ -57,7 +57,7 @@ inline Line check_cross_entropy(const char* op, In x, In target, OptIn weight, c
 inline Line check_nll(const char* op, In x, In target, OptIn weight, const char* arg, In y) {
   const Line line = class_line(op, *x);
   check_targets(op, *x, *target, weight);
-  check_dtype(op, arg, *y, x->dtype);
+  check_computed_dtype(op, arg, *y, x->dtype);
   check_contiguous(op, arg, *y);
   check_numel(op, arg, *y, target->numel);
   return line;
@@ -68,7 +68,7 @@ inline void check_nll_weights(const char* op, In target, OptIn weight, Out y, in
   check_contiguous(op, "y", *y);
   check_numel(op, "y", *y, target->numel);
   if (weight) {
-    check_dtype(op, "weight", *weight, y->dtype);
+    check_computed_dtype(op, "weight", *weight, y->dtype);
     check_contiguous(op, "weight", *weight);
     check_numel(op, "weight", *weight, classes);
   }

@@ -41,7 +41,7 @@ inline Line line_of(const char* op, const Tensor& t, int64_t dim) {
 // The other operands have the shape and the layout of the first.
 inline void check_same_layout(const char* op, const Tensor& a, const Tensor& b) {
   check_same_shape(op, a, b);
-  check_dtype(op, "b", b, a.dtype);
+  check_computed_dtype(op, "b", b, a.dtype);
   for (int d = 0; d < a.rank; d++) {
     require(op, a.numel == 0 || a.shape[d] == 1 || a.strides[d] == b.strides[d], "layouts differ");
   }

@@ -48,7 +48,7 @@ inline void check_dropout(const char* op, In x, InOut state, Out y, Out mask, do
   }
   require(op, reach == x->numel || x->numel == 0, "x must be dense");
   require(op, p >= 0 && p <= 1, "p must be 0 to 1");
-  check_dtype(op, "y", *y, x->dtype);
+  check_computed_dtype(op, "y", *y, x->dtype);
 }
 
 }  // namespace

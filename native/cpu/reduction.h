@@ -20,6 +20,8 @@ namespace gt::cpu {
 
 namespace {
 
+constexpr bool kReducesHalf = false;  // for shared/reduce_kernels.h
+
 // All n terms combined, in vectors; op.identity() if there are none. Meant for up to a few thousand of them.
 template <class A, class Op>
 GT_INLINE A fold(const Op& op, const A* p, int64_t n) {

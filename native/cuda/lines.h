@@ -3,6 +3,7 @@
 #pragma once
 #include "core/line.h"
 #include "cuda/launch.h"
+#include "cuda/stored.h"
 #include "shared/math.h"
 
 namespace gt::cuda {
@@ -62,8 +63,8 @@ struct LineMax {
 };
 
 // The largest x[k * step] for k below n.
-template <class T, class Team>
-GT_DEV T line_max(const Team& team, int64_t n, const T* x, int64_t step) {
+template <class T, class Team, class P>
+GT_DEV T line_max(const Team& team, int64_t n, const P& x, int64_t step) {
   const LineMax<T> larger;
   T m = -static_cast<T>(__builtin_inf());
 #pragma unroll 4

@@ -45,35 +45,34 @@ struct Sums {
 };
 
 // The sum of all weights, which are ones if there are none.
-template <class Team, class T>
-GT_DEV double weight_sum(const Team& team, int64_t classes, const T* weight) {
+template <class T, class Team, class P>
+GT_DEV double weight_sum(const Team& team, int64_t classes, const P& weight) {
   if (!weight) return static_cast<double>(classes);
-  return line_sum(team, classes, [=](int64_t c) { return weight[c]; });
+  return line_sum(team, classes, [=](int64_t c) { return static_cast<T>(weight[c]); });
 }
 
 // One position: log(sum(exp(x))), its loss, and the weight of its target.
-template <class T, class I>
+template <class T, class P, class I>
 struct CrossEntropy {
   Line line;
-  const T* x;
+  P x;
   Targets<I> targets;
-  const T* weight;
-  T *lse, *y;   // y null unless losses are wanted one by one
+  P weight;
+  P lse, y;     // y null unless losses are wanted one by one
   Sums* found;  // by position
   double smoothing;
 
   template <class Team>
   GT_DEV void operator()(const Team& team, int64_t p) const {
     const int64_t C = line.n, step = line.inner;
-    const T* const row = x + start_of(line, p);
-    const T* const w = weight;
-    const T m = line_max(team, C, row, step);
+    const P row = x + start_of(line, p), w = weight;
+    const T m = line_max<T>(team, C, row, step);
     const double sum = line_sum(team, C, [=](int64_t c) { return math::exp(row[c * step] - m); });
     const T log_sum = m + static_cast<T>(math::log(sum));
     double weighted = 0, all_weights = 0;
     if (smoothing > 0) {
       weighted = line_sum(team, C, [=](int64_t c) { return (w ? w[c] : T{1}) * row[c * step]; });
-      all_weights = weight_sum(team, C, w);
+      all_weights = weight_sum<T>(team, C, w);
     }
     if (team.thread != 0) return;
     lse[p] = log_sum;
@@ -97,9 +96,9 @@ struct LoadSums {
   GT_DEV Sums operator()(int64_t p) const { return found[p]; }
 };
 
-template <class T>
+template <class T, class P>
 struct StoreSums {
-  T *y, *total;
+  P y, total;
   int64_t reduce;
   GT_DEV void operator()(int64_t, const Sums& all) const {
     if (reduce == kMean) *y = static_cast<T>(all.loss / all.weight);
@@ -109,28 +108,27 @@ struct StoreSums {
 };
 
 // dx[c] = g (a exp(x[c] - lse) - s / C w[c] - [c = t] (1 - s) w[t]) with a the sum of what is subtracted.
-template <class T, class I>
+template <class T, class P, class I>
 struct CrossEntropyGradient {
   Line line;
-  const T* x;
+  P x;
   Targets<I> targets;
-  const T *weight, *lse, *dy, *total;
-  T* dx;
+  P weight, lse, dy, total, dx;
   double smoothing;
   int64_t reduce;
 
   template <class Team>
   GT_DEV void operator()(const Team& team, int64_t p) const {
     const int64_t C = line.n, step = line.inner, start = start_of(line, p);
-    const T* const row = x + start;
-    T* const to = dx + start;
-    const double all_weights = smoothing > 0 ? weight_sum(team, C, weight) : 0;
+    const P row = x + start, to = dx + start;
+    const double all_weights = smoothing > 0 ? weight_sum<T>(team, C, weight) : 0;
     const int64_t t = targets.at(p);
     if (t < 0) {
       for (int64_t c = team.thread; c < C; c += team.threads) to[c * step] = T{0};
       return;
     }
-    const T g = reduce == kMean ? *dy / *total : reduce == kSum ? *dy : dy[p];
+    const T one = reduce == kNone ? dy[p] : *dy;
+    const T g = reduce == kMean ? one / *total : one;
     const T smooth = g * static_cast<T>(smoothing / static_cast<double>(C));
     const T hit = g * static_cast<T>(1 - smoothing) * (weight ? weight[t] : T{1});
     const T a = hit + smooth * static_cast<T>(all_weights), l = lse[p];
@@ -190,34 +188,40 @@ struct NllGradient {
 
 // y is the loss of every position, their mean by weight, or their sum (reduce 0, 1, 2); lse and total are
 // what the gradient needs: log(sum(exp(x))) of every position and the sum of the weights of the targets.
-KERNEL(cross_entropy_forward, (In x, In target, OptIn weight, Out y, Out lse, Out total, int64_t ignore,
-                               double smoothing, int64_t reduce)) {
+KERNEL(cross_entropy_forward,
+       (In x, In target, OptIn weight, Out y, Out lse, Out total, int64_t ignore, double smoothing,
+        int64_t reduce),
+       kTakesHalf) {
   const char* const op = "crossEntropy";
   const Line line = check_cross_entropy(op, x, target, weight, "y", y, lse, total, reduce);
   const int64_t positions = line.outer * line.inner;
   auto* const found = static_cast<Sums*>(scratch(positions * static_cast<int64_t>(sizeof(Sums)), 0));
-  dispatch_float(op, *x, [&]<class T>(T*) {
+  dispatch_pointers(op, {x, weight, y, lse, total}, [&]<class T, class P>(T*, P*) {
     dispatch_index(op, *target, [&]<class I>(const I* indices) {
-      T* const to = y->data<T>();
-      each_line(line, CrossEntropy<T, I>{line, x->data<T>(), targets_of<I>(op, indices, x->shape[1], ignore),
-                                         data_of<T>(weight), lse->data<T>(), reduce == kNone ? to : nullptr,
-                                         found, smoothing});
-      cuda::total(positions, Sums(), LoadSums{found}, AddUp(), StoreSums<T>{to, total->data<T>(), reduce}, 1);
+      const P to = pointer_to<P>(y);
+      each_line(line,
+                CrossEntropy<T, P, I>{line, pointer_to<P>(x), targets_of<I>(op, indices, x->shape[1], ignore),
+                                      pointer_to<P>(weight), pointer_to<P>(lse),
+                                      reduce == kNone ? to : P(nullptr), found, smoothing});
+      cuda::total(positions, Sums(), LoadSums{found}, AddUp(),
+                  StoreSums<T, P>{to, pointer_to<P>(total), reduce}, 1);
     });
   });
 }
 
-KERNEL(cross_entropy_backward, (In x, In target, OptIn weight, In lse, In total, In dy, Out dx,
-                                int64_t ignore, double smoothing, int64_t reduce)) {
+KERNEL(cross_entropy_backward,
+       (In x, In target, OptIn weight, In lse, In total, In dy, Out dx, int64_t ignore, double smoothing,
+        int64_t reduce),
+       kTakesHalf) {
   const char* const op = "crossEntropy";
   const Line line = check_cross_entropy(op, x, target, weight, "dy", dy, lse, total, reduce);
   check_same_layout(op, *x, *dx);
-  dispatch_float(op, *x, [&]<class T>(T*) {
+  dispatch_pointers(op, {x, weight, lse, total, dy, dx}, [&]<class T, class P>(T*, P*) {
     dispatch_index(op, *target, [&]<class I>(const I* indices) {
-      each_line(line, CrossEntropyGradient<T, I>{line, x->data<T>(),
-                                                 targets_of<I>(op, indices, x->shape[1], ignore),
-                                                 data_of<T>(weight), lse->data<T>(), dy->data<T>(),
-                                                 total->data<T>(), dx->data<T>(), smoothing, reduce});
+      each_line(line, CrossEntropyGradient<T, P, I>{
+                          line, pointer_to<P>(x), targets_of<I>(op, indices, x->shape[1], ignore),
+                          pointer_to<P>(weight), pointer_to<P>(lse), pointer_to<P>(dy), pointer_to<P>(total),
+                          pointer_to<P>(dx), smoothing, reduce});
     });
   });
 }

@@ -7,11 +7,10 @@ namespace gt::cuda {
 namespace {
 
 // `tap` may be null.
-template <class T, class I, class Index, int N>
+template <class T, class P, class I, class Index, int N>
 struct Forward {
   Pool<Index> pool;
-  const T* x;
-  T* y;
+  P x, y;
   I* tap;
   GT_DEV void operator()(int64_t number) const {
     const auto p = pool.place(number * N);
@@ -26,10 +25,10 @@ struct Forward {
     for (Index kd = d.begin; kd < d.end; kd++) {
       for (Index kh = h.begin; kh < h.end; kh++) {
         const Index line = (kd * pool.h.taps + kh) * pool.w.taps;
-        const T* from = x + pool.in_at(p.n, d.origin + kd * pool.d.dilation, h.origin + kh * pool.h.dilation,
-                                       w.origin + w.begin * pool.w.dilation, p.c);
+        P from = x + pool.in_at(p.n, d.origin + kd * pool.d.dilation, h.origin + kh * pool.h.dilation,
+                                w.origin + w.begin * pool.w.dilation, p.c);
         for (Index kw = w.begin; kw < w.end; kw++) {
-          const auto seen = Pack<T, N>::load(from);
+          const auto seen = load_pack<N>(from);
           for (int i = 0; i < N; i++) {
             const T v = seen.v[i];
             const bool larger = (v > best.v[i]) | (v != v);  // NaN wins, as in PyTorch
@@ -40,17 +39,17 @@ struct Forward {
         }
       }
     }
-    best.store(y + number * N);
+    store_pack(y + number * N, best);
     if (tap) arg.store(tap + number * N);
   }
 };
 
-template <class T, class I, class Index, int N>
+template <class T, class P, class I, class Index, int N>
 struct Backward {
   Pool<Index> pool;
-  const T* dy;
+  P dy;
   const I* tap;
-  T* dx;
+  P dx;
   GT_DEV void operator()(int64_t number) const {
     const auto p = pool.place(number * N);
     Pack<T, N> sum{};
@@ -67,22 +66,22 @@ struct Backward {
           const I k = static_cast<I>((kd * pool.h.taps + kh) * pool.w.taps + kw);
           const Index from = pool.out_at(p.n, d, h, w, p.c);
           const auto arg = Pack<I, N>::load(tap + from);
-          const auto g = Pack<T, N>::load(dy + from);
+          const auto g = load_pack<N>(dy + from);
           for (int i = 0; i < N; i++) sum.v[i] += arg.v[i] == k ? g.v[i] : T{0};
         }
       }
     }
-    sum.store(dx + number * N);
+    store_pack(dx + number * N, sum);
   }
 };
 
 // y = the element of x that tap names: the transpose of the backward.
-template <class T, class I, class Index>
+template <class T, class P, class I, class Index>
 struct Gather {
   Pool<Index> pool;
-  const T* x;
+  P x;
   const I* tap;
-  T* y;
+  P y;
   GT_DEV void operator()(int64_t number) const {
     const auto p = pool.place(number);
     const auto d = pool.d.at(p.d), h = pool.h.at(p.h), w = pool.w.at(p.w);
@@ -90,9 +89,11 @@ struct Gather {
     const Index kd = k / pool.w.taps / pool.h.taps, kh = k / pool.w.taps % pool.h.taps, kw = k % pool.w.taps;
     const bool inside =
         kd >= d.begin && kd < d.end && kh >= h.begin && kh < h.end && kw >= w.begin && kw < w.end;
-    y[number] = inside ? x[pool.in_at(p.n, d.origin + kd * pool.d.dilation, h.origin + kh * pool.h.dilation,
-                                      w.origin + kw * pool.w.dilation, p.c)]
-                       : T{0};
+    T found{0};
+    if (inside)
+      found = x[pool.in_at(p.n, d.origin + kd * pool.d.dilation, h.origin + kh * pool.h.dilation,
+                           w.origin + kw * pool.w.dilation, p.c)];
+    y[number] = found;
   }
 };
 
@@ -116,18 +117,20 @@ struct Indices {
 KERNEL(max_pool_forward,
        (In x, Out y, OptOut tap, bool adaptive, int64_t kernel_d, int64_t kernel_h, int64_t kernel_w,
         int64_t stride_d, int64_t stride_h, int64_t stride_w, int64_t padding_d, int64_t padding_h,
-        int64_t padding_w, int64_t dilation_d, int64_t dilation_h, int64_t dilation_w)) {
+        int64_t padding_w, int64_t dilation_d, int64_t dilation_h, int64_t dilation_w),
+       kTakesHalf) {
   const char* op = "maxPool";
   const PoolShape shape =
       check_pool(op, *x, *y, GT_POOL_WINDOWS(dilation_d, dilation_h, dilation_w), adaptive, false);
   if (tap) check_tap(op, *tap, *y);
-  check_dtype(op, "y", *y, x->dtype);
-  dispatch_float(op, *x, [&]<class T>(T*) {
+  check_computed_dtype(op, "y", *y, x->dtype);
+  dispatch_pointers(op, {x, y}, [&]<class T, class P>(T*, P*) {
     const auto run = [&]<class I>(I* to) {
-      dispatch_pool<T>(shape, Side::output, *x, *y, tap.tensor,
-                       [&]<class Index, int N>(const Pool<Index>& pool, std::integral_constant<int, N>) {
-                         each(y->numel / N, Forward<T, I, Index, N>{pool, x->data<T>(), y->data<T>(), to});
-                       });
+      dispatch_pool<T>(
+          shape, Side::output, *x, *y, tap.tensor,
+          [&]<class Index, int N>(const Pool<Index>& pool, std::integral_constant<int, N>) {
+            each(y->numel / N, Forward<T, P, I, Index, N>{pool, pointer_to<P>(x), pointer_to<P>(y), to});
+          });
     };
     if (!tap)
       run(static_cast<int32_t*>(nullptr));
@@ -139,19 +142,20 @@ KERNEL(max_pool_forward,
 KERNEL(max_pool_backward,
        (In dy, In tap, Out dx, bool adaptive, int64_t kernel_d, int64_t kernel_h, int64_t kernel_w,
         int64_t stride_d, int64_t stride_h, int64_t stride_w, int64_t padding_d, int64_t padding_h,
-        int64_t padding_w, int64_t dilation_d, int64_t dilation_h, int64_t dilation_w)) {
+        int64_t padding_w, int64_t dilation_d, int64_t dilation_h, int64_t dilation_w),
+       kTakesHalf) {
   const char* op = "maxPool";
   const PoolShape shape =
       check_pool(op, *dx, *dy, GT_POOL_WINDOWS(dilation_d, dilation_h, dilation_w), adaptive, false);
   check_tap(op, *tap, *dy);
-  check_dtype(op, "dy", *dy, dx->dtype);
-  dispatch_float(op, *dx, [&]<class T>(T*) {
+  check_computed_dtype(op, "dy", *dy, dx->dtype);
+  dispatch_pointers(op, {dx, dy}, [&]<class T, class P>(T*, P*) {
     dispatch_tap(op, *tap, shape, [&]<class I>(I*) {
-      dispatch_pool<T>(
-          shape, Side::input, *dx, *dy, tap.tensor,
-          [&]<class Index, int N>(const Pool<Index>& pool, std::integral_constant<int, N>) {
-            each(dx->numel / N, Backward<T, I, Index, N>{pool, dy->data<T>(), tap->data<I>(), dx->data<T>()});
-          });
+      dispatch_pool<T>(shape, Side::input, *dx, *dy, tap.tensor,
+                       [&]<class Index, int N>(const Pool<Index>& pool, std::integral_constant<int, N>) {
+                         each(dx->numel / N, Backward<T, P, I, Index, N>{pool, pointer_to<P>(dy),
+                                                                         tap->data<I>(), pointer_to<P>(dx)});
+                       });
     });
   });
 }
@@ -159,20 +163,21 @@ KERNEL(max_pool_backward,
 KERNEL(max_pool_gather,
        (In x, In tap, Out y, bool adaptive, int64_t kernel_d, int64_t kernel_h, int64_t kernel_w,
         int64_t stride_d, int64_t stride_h, int64_t stride_w, int64_t padding_d, int64_t padding_h,
-        int64_t padding_w, int64_t dilation_d, int64_t dilation_h, int64_t dilation_w)) {
+        int64_t padding_w, int64_t dilation_d, int64_t dilation_h, int64_t dilation_w),
+       kTakesHalf) {
   const char* op = "maxPool";
   const PoolShape shape =
       check_pool(op, *x, *y, GT_POOL_WINDOWS(dilation_d, dilation_h, dilation_w), adaptive, false);
   check_tap(op, *tap, *y);
-  check_dtype(op, "y", *y, x->dtype);
-  dispatch_float(op, *x, [&]<class T>(T*) {
+  check_computed_dtype(op, "y", *y, x->dtype);
+  dispatch_pointers(op, {x, y}, [&]<class T, class P>(T*, P*) {
     dispatch_tap(op, *tap, shape, [&]<class I>(I*) {
       if (fits_32_bits(shape, *x, *y)) {
-        each(y->numel, Gather<T, I, int32_t>{Pool<int32_t>(shape, Side::output), x->data<T>(), tap->data<I>(),
-                                             y->data<T>()});
+        each(y->numel, Gather<T, P, I, int32_t>{Pool<int32_t>(shape, Side::output), pointer_to<P>(x),
+                                                tap->data<I>(), pointer_to<P>(y)});
       } else {
-        each(y->numel, Gather<T, I, int64_t>{Pool<int64_t>(shape, Side::output), x->data<T>(), tap->data<I>(),
-                                             y->data<T>()});
+        each(y->numel, Gather<T, P, I, int64_t>{Pool<int64_t>(shape, Side::output), pointer_to<P>(x),
+                                                tap->data<I>(), pointer_to<P>(y)});
       }
     });
   });
@@ -182,7 +187,8 @@ KERNEL(max_pool_gather,
 KERNEL(max_pool_indices,
        (In x, In tap, Out indices, bool adaptive, int64_t kernel_d, int64_t kernel_h, int64_t kernel_w,
         int64_t stride_d, int64_t stride_h, int64_t stride_w, int64_t padding_d, int64_t padding_h,
-        int64_t padding_w, int64_t dilation_d, int64_t dilation_h, int64_t dilation_w)) {
+        int64_t padding_w, int64_t dilation_d, int64_t dilation_h, int64_t dilation_w),
+       kTakesHalf) {
   const char* op = "maxPool";
   const PoolShape shape =
       check_pool(op, *x, *indices, GT_POOL_WINDOWS(dilation_d, dilation_h, dilation_w), adaptive, false);

@@ -3,6 +3,7 @@
 #include "core/windows.h"
 #include "cuda/divisor.h"
 #include "cuda/launch.h"
+#include "cuda/stored.h"
 
 namespace gt::cuda {
 
@@ -79,6 +80,34 @@ struct alignas(sizeof(T) * N) Pack {
   GT_DEV static Pack load(const T* from) { return *reinterpret_cast<const Pack*>(from); }
   GT_DEV void store(T* to) const { *reinterpret_cast<Pack*>(to) = *this; }
 };
+
+template <int N, class T>
+GT_DEV Pack<T, N> load_pack(const T* from) {
+  return Pack<T, N>::load(from);
+}
+template <int N, class T>
+GT_DEV void store_pack(T* to, const Pack<T, N>& pack) {
+  pack.store(to);
+}
+template <int N>
+GT_DEV Pack<float, N> load_pack(const FloatPointer& from) {
+  if (from.dtype() == Dtype::f32) return Pack<float, N>::load(static_cast<const float*>(from.data()));
+  const auto bits = Pack<uint16_t, N>::load(static_cast<const uint16_t*>(from.data()));
+  Pack<float, N> pack;
+  for (int i = 0; i < N; i++) {
+    pack.v[i] = from.dtype() == Dtype::f16 ? to_float(Float16{bits.v[i]}) : to_float(BFloat16{bits.v[i]});
+  }
+  return pack;
+}
+template <int N>
+GT_DEV void store_pack(const FloatPointer& to, const Pack<float, N>& pack) {
+  if (to.dtype() == Dtype::f32) return pack.store(static_cast<float*>(to.data()));
+  Pack<uint16_t, N> bits;
+  for (int i = 0; i < N; i++) {
+    bits.v[i] = to.dtype() == Dtype::f16 ? to_float16(pack.v[i]).bits : to_bfloat16(pack.v[i]).bits;
+  }
+  bits.store(static_cast<uint16_t*>(to.data()));
+}
 
 inline bool is_aligned(const Tensor& t, size_t bytes) {
   return reinterpret_cast<uintptr_t>(t.raw) % bytes == 0;

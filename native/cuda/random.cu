@@ -41,6 +41,11 @@ GT_DEV void store(T* to, int64_t first, int64_t n, const Pack<T, N>& pack) {
   }
 }
 
+template <class T, int N>
+GT_DEV void store(const FloatPointer& to, int64_t first, int64_t n, const Pack<T, N>& pack) {
+  for (int j = 0; j < N && first + j < n; j++) to[first + j] = pack.values[j];
+}
+
 // y from f(block of words, its number), a pack of N elements.
 template <class T, int N, class F>
 struct Fill {
@@ -135,11 +140,10 @@ struct Fork {
   }
 };
 
-template <class T>
+template <class T, class P>
 struct Dropout {
   Draw draw;
-  const T* x;
-  T* y;
+  P x, y;
   uint8_t* mask;
   int64_t n;
   uint64_t threshold;  // 2^32 for p = 1
@@ -152,7 +156,7 @@ struct Dropout {
       const int64_t i = block * 4 + j;
       const bool keep = b.word[j] >= threshold;
       kept.values[j] = keep;
-      values.values[j] = keep && i < n ? x[i] * scale : T{0};
+      if (keep && i < n) values.values[j] = x[i] * scale;
     }
     store(y, block * 4, n, values);
     store(mask, block * 4, n, kept);
@@ -279,27 +283,27 @@ KERNEL(random_permutation, (InOut state, Out y)) {
 
 // y = x / (1 - p) where the draw is at least p, else 0; mask says where. The draws follow the memory order,
 // which all three share; so does the mask that is kept for the gradient.
-KERNEL(dropout_forward, (In x, InOut state, Out y, Out mask, double p)) {
+KERNEL(dropout_forward, (In x, InOut state, Out y, Out mask, double p), kTakesHalf) {
   check_dropout("dropout", x, state, y, mask, p);
-  dispatch_float("dropout", *x, [&]<class T>(T*) {
+  dispatch_pointers("dropout", {x, y}, [&]<class T, class P>(T*, P*) {
     const auto threshold = static_cast<uint64_t>(p * 0x1p32);
     const auto scale = static_cast<T>(p < 1 ? 1 / (1 - p) : 0);
-    each((x->numel + 3) / 4, Dropout<T>{{state->data<uint64_t>()},
-                                        x->data<T>(),
-                                        y->data<T>(),
-                                        mask->data<uint8_t>(),
-                                        x->numel,
-                                        threshold,
-                                        scale});
+    each((x->numel + 3) / 4, Dropout<T, P>{{state->data<uint64_t>()},
+                                           pointer_to<P>(x),
+                                           pointer_to<P>(y),
+                                           mask->data<uint8_t>(),
+                                           x->numel,
+                                           threshold,
+                                           scale});
     advance(*state);
   });
 }
 
 // dx = dy · scale where the mask is set, else 0.
-KERNEL(dropout_backward, (In dy, In mask, Out dx, double scale)) {
+KERNEL(dropout_backward, (In dy, In mask, Out dx, double scale), kTakesHalf) {
   check_dtype("dropout_backward", "mask", *mask, Dtype::u8);
   dispatch_float("dropout_backward", *dy, [&]<class T>(T*) {
-    check_dtype("dropout_backward", "dx", *dx, dy->dtype);
+    check_computed_dtype("dropout_backward", "dx", *dx, dy->dtype);
     map<T, T, uint8_t>("dropout_backward", Masked<T>{static_cast<T>(scale)}, *dx, *dy, *mask);
   });
 }

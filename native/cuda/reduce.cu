@@ -33,7 +33,7 @@ struct ExtremeIndex {
 }  // namespace
 
 // Indices of the largest or smallest elements along one dimension.
-KERNEL(reduce_index, (In x, Out y, int64_t dim, bool largest)) {
+KERNEL(reduce_index, (In x, Out y, int64_t dim, bool largest), kTakesHalf) {
   const char* const op = largest ? "argmax" : "argmin";
   check_dim(op, *x, dim);
   check_dtype(op, "y", *y, Dtype::i64);

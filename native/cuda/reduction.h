@@ -12,10 +12,13 @@
 #include "core/reduction_plan.h"
 #include "cuda/divisor.h"
 #include "cuda/launch.h"
+#include "cuda/stored.h"
 
 namespace gt::cuda {
 
 namespace {
+
+constexpr bool kReducesHalf = true;  // for shared/reduce_kernels.h
 
 constexpr int kReductionThreads = 256;
 constexpr int64_t kReductionBlocks = 1024;  // that fill a GPU
@@ -86,25 +89,33 @@ inline int lanes_for(int64_t terms, int most) {
   return lanes;
 }
 
-template <class Op>
+// How a T lies in memory: a float may have 16 bits if Half.
+template <class T, bool Half>
+using PointerTo = std::conditional_t<Half && std::is_same_v<T, float>, FloatPointer, T*>;
+
+template <class Op, bool Half>
 struct Reducer {
   using X = typename Op::X;
   using A = typename Op::A;
   using W = typename Op::W;
   using Y = typename Op::Y;
+  using Xs = PointerTo<X, Half>;
 
   Op op;
   Tiling tiling;
   Axes kept, reduced;
   int64_t outputs, count, tiles, part;  // part: of the reduced elements, for one block
-  const X* x;
-  Y* y;
-  const A* m;
+  Xs x;
+  PointerTo<Y, Half> y;
+  PointerTo<A, Half> m;
   W* partial;  // [parts, outputs]; null where a block has all elements of its outputs
 
-  GT_DEV A centre_at(const Offsets& o) const { return m ? op.centre(m[o.m]) : A{}; }
+  GT_DEV A centre_at(const Offsets& o) const {
+    if (!m) return A{};
+    return op.centre(m[o.m]);
+  }
 
-  GT_DEV A term(const X* p, int64_t i, A centre) const {
+  GT_DEV A term(const Xs& p, int64_t i, A centre) const {
     const X v = p[reduced.rank == 1 ? i * reduced.x[0] : reduced.x_at(i)];
     if constexpr (Op::kIndexed)
       return op.map(v, i);
@@ -113,7 +124,7 @@ struct Reducer {
   }
 
   // Four partial results at a time, so that four loads are under way.
-  GT_DEV W range(const X* p, int64_t begin, int64_t end, int step, A centre) const {
+  GT_DEV W range(const Xs& p, int64_t begin, int64_t end, int step, A centre) const {
     W total = static_cast<W>(op.identity());
     int64_t i = begin;
     while (i < end) {
@@ -161,11 +172,11 @@ struct Reducer {
 };
 
 // Joins what the parts left.
-template <class Op>
+template <class Op, bool Half>
 struct ReductionEnd {
   using W = typename Op::W;
 
-  Reducer<Op> first;
+  Reducer<Op, Half> first;
   Tiling tiling;
   int64_t parts;
 
@@ -196,10 +207,9 @@ inline Tiling tiling_of(const ReductionPlan& plan) {
 
 inline int64_t ceil_div(int64_t a, int64_t b) { return a / b + (a % b != 0); }
 
-// y = op over the dims of x; `m` may be null.
-template <class Op>
-inline void reduce(const char* name, const Tensor& x, const Tensor& y, const Tensor* m, int64_t dims,
-                   const Op& op) {
+template <bool Half, class Op>
+inline void reduce_stored(const char* name, const Tensor& x, const Tensor& y, const Tensor* m, int64_t dims,
+                          const Op& op) {
   using W = typename Op::W;
   const ReductionPlan plan = make_reduction(name, x, y, m, dims);
   if (plan.outputs == 0) return;
@@ -210,24 +220,37 @@ inline void reduce(const char* name, const Tensor& x, const Tensor& y, const Ten
   const int64_t wanted = std::min(ceil_div(kReductionBlocks, tiles), most);
   const int64_t part = wanted > 1 ? ceil_div(plan.count, wanted) : plan.count;
   const int64_t parts = wanted > 1 ? ceil_div(plan.count, part) : 1;
-  Reducer<Op> first{op,
-                    tiling,
-                    Axes(plan.kept, plan.kept_rank),
-                    Axes(plan.reduced, plan.reduced_rank),
-                    plan.outputs,
-                    plan.count,
-                    tiles,
-                    part,
-                    x.data<typename Op::X>(),
-                    y.data<typename Op::Y>(),
-                    m ? m->data<typename Op::A>() : nullptr,
-                    nullptr};
+  using R = Reducer<Op, Half>;
+  R first{op,
+          tiling,
+          Axes(plan.kept, plan.kept_rank),
+          Axes(plan.reduced, plan.reduced_rank),
+          plan.outputs,
+          plan.count,
+          tiles,
+          part,
+          pointer_to<typename R::Xs>(x),
+          pointer_to<decltype(R::y)>(y),
+          pointer_to<decltype(R::m)>(In{m}),
+          nullptr};
   if (parts == 1) return blocks(tiles, kReductionThreads, first);
   first.partial = static_cast<W*>(scratch(parts * plan.outputs * static_cast<int64_t>(sizeof(W))));
   blocks(tiles * parts, kReductionThreads, first);
   const Tiling last{lanes_for(parts * 2, plan.outputs == 1 ? kReductionThreads : kReductionThreads / 4),
                     false};
-  blocks(ceil_div(plan.outputs, last.outputs()), kReductionThreads, ReductionEnd<Op>{first, last, parts});
+  blocks(ceil_div(plan.outputs, last.outputs()), kReductionThreads,
+         ReductionEnd<Op, Half>{first, last, parts});
+}
+
+// y = op over the dims of x; `m` may be null.
+template <class Op>
+inline void reduce(const char* name, const Tensor& x, const Tensor& y, const Tensor* m, int64_t dims,
+                   const Op& op) {
+  if constexpr (std::is_same_v<typename Op::X, float>) {
+    if (is_half_type(x.dtype) || is_half_type(y.dtype) || (m && is_half_type(m->dtype)))
+      return reduce_stored<true>(name, x, y, m, dims, op);
+  }
+  reduce_stored<false>(name, x, y, m, dims, op);
 }
 
 }  // namespace

@@ -6,19 +6,17 @@
 namespace gt::cuda {
 namespace {
 
-template <class T>
+template <class T, class P>
 struct Softmax {
   Line line;
-  const T* x;
-  T* y;
+  P x, y;
   bool logarithm;
 
   template <class Team>
   GT_DEV void operator()(const Team& team, int64_t number) const {
     const int64_t n = line.n, step = line.inner, start = start_of(line, number);
-    const T* const from = x + start;
-    T* const to = y + start;
-    const T m = line_max(team, n, from, step);
+    const P from = x + start, to = y + start;
+    const T m = line_max<T>(team, n, from, step);
     const double sum = line_sum(team, n, [=](int64_t k) { return math::exp(from[k * step] - m); });
     if (logarithm) {
       const T log_sum = math::log(static_cast<T>(sum));
@@ -32,20 +30,19 @@ struct Softmax {
 };
 
 // dx = y (dy - sum(dy y)), or with the logarithm dx = dy - exp(y) sum(dy).
-template <class T>
+template <class T, class P>
 struct SoftmaxGradient {
   Line line;
-  const T *y, *dy;
-  T* dx;
+  P y, dy, dx;
   bool logarithm;
 
   template <class Team>
   GT_DEV void operator()(const Team& team, int64_t number) const {
     const int64_t n = line.n, step = line.inner, start = start_of(line, number);
-    const T *const py = y + start, *const pd = dy + start;
-    T* const to = dx + start;
+    const P py = y + start, pd = dy + start, to = dx + start;
     if (logarithm) {
-      const T sum = static_cast<T>(line_sum(team, n, [=](int64_t k) { return pd[k * step]; }));
+      const T sum =
+          static_cast<T>(line_sum(team, n, [=](int64_t k) { return static_cast<T>(pd[k * step]); }));
       for (int64_t k = team.thread; k < n; k += team.threads)
         to[k * step] = pd[k * step] - math::exp(py[k * step]) * sum;
     } else {
@@ -59,20 +56,21 @@ struct SoftmaxGradient {
 }  // namespace
 
 // x and y lie in memory alike and without gaps.
-KERNEL(softmax_forward, (In x, Out y, int64_t dim, bool logarithm)) {
+KERNEL(softmax_forward, (In x, Out y, int64_t dim, bool logarithm), kTakesHalf) {
   check_same_layout("softmax", *x, *y);
   const Line line = line_of("softmax", *x, dim);
-  dispatch_float("softmax", *x, [&]<class T>(T*) {
-    each_line(line, Softmax<T>{line, x->data<T>(), y->data<T>(), logarithm});
+  dispatch_pointers("softmax", {x, y}, [&]<class T, class P>(T*, P*) {
+    each_line(line, Softmax<T, P>{line, pointer_to<P>(x), pointer_to<P>(y), logarithm});
   });
 }
 
-KERNEL(softmax_backward, (In y, In dy, Out dx, int64_t dim, bool logarithm)) {
+KERNEL(softmax_backward, (In y, In dy, Out dx, int64_t dim, bool logarithm), kTakesHalf) {
   check_same_layout("softmax", *y, *dy);
   check_same_layout("softmax", *y, *dx);
   const Line line = line_of("softmax", *y, dim);
-  dispatch_float("softmax", *y, [&]<class T>(T*) {
-    each_line(line, SoftmaxGradient<T>{line, y->data<T>(), dy->data<T>(), dx->data<T>(), logarithm});
+  dispatch_pointers("softmax", {y, dy, dx}, [&]<class T, class P>(T*, P*) {
+    each_line(line,
+              SoftmaxGradient<T, P>{line, pointer_to<P>(y), pointer_to<P>(dy), pointer_to<P>(dx), logarithm});
   });
 }
 

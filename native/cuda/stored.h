@@ -71,6 +71,8 @@ class FloatPointer {
     return moved;
   }
   GT_DEV void operator+=(int64_t n) { *this = *this + n; }
+  GT_DEV void* data() const { return stored_.data; }
+  GT_DEV Dtype dtype() const { return stored_.dtype; }
   GT_DEV explicit operator bool() const { return stored_.data != nullptr; }
 
  private:

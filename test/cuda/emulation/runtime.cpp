@@ -1,8 +1,8 @@
 // The CUDA runtime on the host: device memory is host memory, every call is over when it returns, and what it
 // was asked is counted. GRADTAPE_EMULATED says what kind of machine to be:
 //
-//   driver=none | driver=12040 | gpus=0 | memory=BYTES | fail=NAME:COUNT (the COUNT-th call of a function
-//   fails) | lost=COUNT
+//   driver=none | driver=12040 | gpus=0 | memory=BYTES | scratch=BYTES (the most that one allocation in
+//   stream order gets) | fail=NAME:COUNT (the COUNT-th call of a function fails) | lost=COUNT
 #include <cuda_runtime.h>
 
 #include <atomic>
@@ -149,6 +149,11 @@ cudaError_t cudaFree(void* data) {
 }
 cudaError_t cudaMallocAsync(void** data, size_t bytes, cudaStream_t) {
   CALLED("cudaMallocAsync");
+  const std::string most = wanted("scratch");
+  if (!most.empty() && bytes > static_cast<size_t>(std::atoll(most.c_str()))) {
+    *data = nullptr;
+    return fail(cudaErrorMemoryAllocation);
+  }
   return take(data, bytes);
 }
 cudaError_t cudaFreeAsync(void* data, cudaStream_t) {
