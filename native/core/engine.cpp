@@ -23,11 +23,7 @@ namespace gt {
 void Backend::run(const Command& command) {
   static const KernelDef& copy = kernel("copy", DeviceType::cpu);
   const auto memory = [](int64_t bytes) { return cpu::scratch(bytes, cpu::kWideScratch); };
-  try {
-    return run_widened(command, copy, memory);
-  } catch (const WantsFloat&) {
-  }
-  run_on_copies(command, copy, memory);
+  run_widened(command, copy, memory);
 }
 
 void Backend::write(void* to, const void* from, int64_t bytes) {

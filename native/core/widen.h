@@ -109,7 +109,12 @@ inline void run_on_copies(const Command& command, const KernelDef& copy, const S
 // Runs a command, on copies where the kernel wants that.
 template <class Scratch>
 inline void run_widened(const Command& command, const KernelDef& copy, const Scratch& scratch) {
-  if (command.def->takes_half || !has_half(command)) return command.def->run(command);
+  if (command.def->takes_half || !has_half(command)) {
+    try {
+      return command.def->run(command);
+    } catch (const WantsFloat&) {
+    }
+  }
   run_on_copies(command, copy, scratch);
 }
 

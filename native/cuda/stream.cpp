@@ -211,12 +211,7 @@ void close_stream(CudaStream* stream) {
 
 void run_command(CudaStream& stream, const Command& command) {
   const Scope scope({stream.gpu, stream.fault, command.sequence, command.def->name, command.settings});
-  const auto wide_scratch = [](int64_t bytes) { return scratch(bytes, kWideScratch); };
-  try {
-    return run_widened(command, copy_kernel(), wide_scratch);
-  } catch (const WantsFloat&) {
-  }
-  run_on_copies(command, copy_kernel(), wide_scratch);
+  run_widened(command, copy_kernel(), [](int64_t bytes) { return scratch(bytes, kWideScratch); });
 }
 
 void write_memory(CudaStream& stream, void* to, const void* from, int64_t bytes) {
