@@ -83,9 +83,16 @@ for (const [key, runner] of Object.entries(runners)) {
 const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
 
 const results = [];
-for (const { name, title, peers, work = name } of chosen) {
-  // Every contestant of this row: ours once, PyTorch in each of its variants.
-  const contestants = [{ key: "gradtape", runner: runners.gradtape, variant: "default" }];
+for (const { name, title, peers, work = name, beside } of chosen) {
+  // Every contestant of this row: ours once, another benchmark of ours that it is compared with, PyTorch in each of its variants.
+  const contestants = [{ key: "gradtape", runner: runners.gradtape, variant: "default", name }];
+  if (beside)
+    contestants.push({
+      key: `gradtape, ${beside}`,
+      runner: runners.gradtape,
+      variant: "default",
+      name: beside,
+    });
   for (const variant of peers) {
     if (runners.torch) contestants.push({ key: `PyTorch ${variant}`, runner: runners.torch, variant });
     // What malloc does matters on the CPU alone.
@@ -94,8 +101,8 @@ for (const { name, title, peers, work = name } of chosen) {
   }
   const times = Object.fromEntries(contestants.map((c) => [c.key, []]));
   for (let round = 0; round < rounds; round++) {
-    for (const { key, runner, variant } of contestants) {
-      const answer = await runner.ask({ name: key === "gradtape" ? name : work, variant });
+    for (const { key, runner, variant, name = work } of contestants) {
+      const answer = await runner.ask({ name, variant });
       if (answer?.nanoseconds) times[key].push(answer.nanoseconds);
       else if (round === 0) {
         if (key === "gradtape") process.exitCode = 1;

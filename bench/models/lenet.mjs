@@ -6,7 +6,7 @@ function lenet(batch, captured) {
   manualSeed(1);
   const model = models.lenet5({ numClasses: 10, inputSize: 28 });
   const momentum = (parameters) => optim.sgd(parameters, { lr: 0.01, momentum: 0.9 });
-  return trainingStep(model, randn([batch, 1, 28, 28]), randint(0, 10, [batch]), momentum, captured);
+  return trainingStep(model, randn([batch, 1, 28, 28]), randint(0, 10, [batch]), momentum, { captured });
 }
 
 export const benchmarks = [

@@ -43,10 +43,15 @@ def measure(step, inner=1):
     return times[SAMPLES // 2]
 
 
-def training_step(model, x, y, optimizer):
+def autocast(enabled):
+    return torch.autocast(torch.device(DEVICE).type, dtype=torch.bfloat16, enabled=enabled)
+
+
+def training_step(model, x, y, optimizer, mixed=False):
     def step():
         optimizer.zero_grad(set_to_none=True)
-        loss = nn.functional.cross_entropy(model(x), y)
+        with autocast(mixed):
+            loss = nn.functional.cross_entropy(model(x), y)
         loss.backward()
         optimizer.step()
 
@@ -75,6 +80,12 @@ def images():
     return training_step(model, torch.randn(64, 784), torch.randint(0, 10, (64,)), optimizer)
 
 
+def wide(mixed):
+    model = nn.Sequential(nn.Linear(1024, 2048), nn.ReLU(), nn.Linear(2048, 2048), nn.ReLU(), nn.Linear(2048, 10))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    return training_step(model, torch.randn(256, 1024), torch.randint(0, 10, (256,)), optimizer, mixed)
+
+
 def lenet(batch, variant):
     model = nn.Sequential(
         nn.Conv2d(1, 6, 5, padding=2), nn.Sigmoid(), nn.AvgPool2d(2),
@@ -88,7 +99,7 @@ def lenet(batch, variant):
     return training_step(model, x, torch.randint(0, 10, (batch,)), torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9))
 
 
-def block(variant):
+def block(variant, mixed):
     model = nn.Sequential(nn.Conv2d(64, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64), nn.ReLU(inplace=True))
     x = torch.randn(16, 64, 56, 56)
     dy = torch.randn(16, 64, 56, 56)
@@ -96,12 +107,16 @@ def block(variant):
         model = model.to(memory_format=torch.channels_last)
         x = x.to(memory_format=torch.channels_last)
         dy = dy.to(memory_format=torch.channels_last)
+    if mixed:
+        x, dy = x.bfloat16(), dy.bfloat16()
     x.requires_grad_()
 
     def step():
         model.zero_grad(set_to_none=True)
         x.grad = None
-        model(x).backward(dy)
+        with autocast(mixed):
+            y = model(x)
+        y.backward(dy)
 
     return step, 1
 
@@ -132,8 +147,10 @@ def prepare(name, variant):
         return images()
     if name.startswith("lenet-"):
         return lenet(int(name.split("-")[1]), variant)
-    if name == "block":
-        return block(variant)
+    if name.startswith("mlp-wide"):
+        return wide(name.endswith("bfloat16"))
+    if name.startswith("block"):
+        return block(variant, name.endswith("bfloat16"))
     if name.startswith("lstm-"):
         return lstm(int(name.split("-")[1]))
     raise KeyError(f"no peer for {name}")
