@@ -236,6 +236,12 @@ describe.skipIf(!isEmulationBuilt)("an emulated GPU", () => {
     expect(printed(ending)).toEqual([sum, sum, sum]);
   });
 
+  it("runs the program that real GPUs run with compute-sanitizer", async () => {
+    const program = JSON.stringify(new URL("sanitized.mjs", import.meta.url));
+    const ending = await runEmulated(`await import(${program}); console.log(true);`);
+    expect(printed(ending)).toBe(true);
+  });
+
   it("keeps its memory flat", async () => {
     const ending = await runEmulated(`
       import { full, memoryStats, tidy } from "gradtape";

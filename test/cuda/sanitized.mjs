@@ -1,5 +1,6 @@
 // Runs every kind of kernel once on small tensors, for compute-sanitizer, which makes everything a hundred times slower.
 import {
+  autocast,
   conv2d,
   cumsum,
   layerNorm,
@@ -38,23 +39,27 @@ const block = new nn.Sequential(
   new nn.BatchNorm2d(8, { relu: true }),
   new nn.MaxPool2d(2),
 ).to(device);
-await tidy(() => {
-  const x = randn([2, 3, 9, 11], { device, requiresGrad: true });
-  const y = block.forward(x);
-  y.square().sum().backward();
-  return x.grad.sum().item();
-});
+for (const enabled of [false, true]) {
+  await tidy(() => {
+    const x = randn([2, 3, 9, 11], { device, requiresGrad: true });
+    const y = autocast({ enabled }, () => block.forward(x));
+    y.square().sum().backward();
+    return x.grad.sum().item();
+  });
+}
 for (const op of [
   (x) => softmax(x, { dim: 1 }),
   (x) => cumsum(x, { dim: 0 }),
   (x) => sort(x, { dim: 1 }).values,
   (x) => matmul(x, x.permute([1, 0])),
   (x) => layerNorm(x, [33]),
-  (x) => conv2d(x.reshape([1, 1, 17, 33]), randn([4, 1, 3, 3], { device })),
-  (x) => maxPool2d(x.reshape([1, 1, 17, 33]), { kernelSize: 3, stride: 2 }),
+  (x) => conv2d(x.reshape([1, 1, 17, 33]), randn([4, 1, 3, 3], { device, dtype: x.dtype })),
+  (x) => maxPool2d(x.reshape([1, 1, 17, 33]), 3, { stride: 2 }),
   (x) => x.sum({ dim: 0 }).add(x.mean()),
   (x) => x.gt(0).any(),
-  (x) => x.indexSelect(randint(0, 17, [5], { device }), { dim: 0 }),
+  (x) => x.indexSelect(0, randint(0, 17, [5], { device })),
 ]) {
-  await tidy(() => op(randn([17, 33], { device })).data());
+  for (const dtype of ["float32", "float16", "bfloat16"]) {
+    await tidy(() => op(randn([17, 33], { device, dtype })).data());
+  }
 }
