@@ -86,7 +86,14 @@ function suite(title, args, env = {}) {
   section(title, failed.length === 0 && result.numPassedTests > 0, summary, failed.slice(0, 30).join("\n"));
 }
 
-suite("ops, layers and optimizers", ["test/ops", "test/nn", "test/optim", "test/amp", "test/capture", "test/checkpoint"]);
+suite("ops, layers and optimizers", [
+  "test/ops",
+  "test/nn",
+  "test/optim",
+  "test/amp",
+  "test/capture",
+  "test/checkpoint",
+]);
 suite("ops again, with TF32 off and cuDNN off", ["test/ops/conv.test.ts"], { GRADTAPE_CUDNN: "0" });
 suite("training: against the CPU, determinism, memory", ["test/cuda/training.test.ts"]);
 

@@ -54,7 +54,15 @@ if (chosen.length === 0) {
 // And on the CUDA engine, compiled for the host.
 const emulated = join(root, "build/emulated");
 if (chosen.length === 0 && existsSync(join(emulated, "libgradtape_cuda.so"))) {
-  const suites = ["test/ops", "test/nn", "test/optim", "test/amp", "test/capture", "test/checkpoint", "test/cuda/training.test.ts"];
+  const suites = [
+    "test/ops",
+    "test/nn",
+    "test/optim",
+    "test/amp",
+    "test/capture",
+    "test/checkpoint",
+    "test/cuda/training.test.ts",
+  ];
   vitest("ops, layers, optimizers and training on an emulated GPU", suites, {
     GRADTAPE_TEST_DEVICES: "cuda",
     GRADTAPE_CUDA_LIBRARY: join(emulated, "libgradtape_cuda.so"),
