@@ -280,6 +280,15 @@ export {
 } from "./ops/view.js";
 export { maskedFill, where } from "./ops/where.js";
 export * as optim from "./optim/index.js";
+export {
+  type MachinePeak,
+  measurePeak,
+  Profile,
+  type ProfileEvent,
+  type ProfileOptions,
+  type ProfileRow,
+  profile,
+} from "./profiler/profile.js";
 export { defaultGenerator, Generator, manualSeed, type Seed } from "./random.js";
 export { enableGrad, isGradEnabled, noGrad } from "./tape.js";
 export { type NestedArray, Tensor } from "./tensor.js";

@@ -44,6 +44,10 @@ export interface Native {
   dropRecording(recording: number): void;
   memoryStats(device: number): void;
   resetPeak(device: number): void;
+  /** Notes when kernels run from now on. */
+  startProfile(device: number): void;
+  /** Waits, and gives for each kernel that ran five numbers: which, start and end in nanoseconds, bytes, operations. */
+  stopProfile(device: number): { kernels: string[]; numbers: Float64Array };
   emptyCache(device: number): void;
   setMemoryLimit(bytes: number, device: number): void;
   setThreads(count: number): void;

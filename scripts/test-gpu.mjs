@@ -93,6 +93,7 @@ suite("ops, layers and optimizers", [
   "test/amp",
   "test/capture",
   "test/checkpoint",
+  "test/profiler",
 ]);
 suite("ops again, with TF32 off and cuDNN off", ["test/ops/conv.test.ts"], { GRADTAPE_CUDNN: "0" });
 suite("training: against the CPU, determinism, memory", ["test/cuda/training.test.ts"]);

@@ -61,6 +61,7 @@ if (chosen.length === 0 && existsSync(join(emulated, "libgradtape_cuda.so"))) {
     "test/amp",
     "test/capture",
     "test/checkpoint",
+    "test/profiler",
     "test/cuda/training.test.ts",
   ];
   vitest("ops, layers, optimizers and training on an emulated GPU", suites, {

@@ -1,4 +1,7 @@
 // What JavaScript asks of devices: their memory, their settings, and which there are.
+#include <algorithm>
+#include <memory>
+
 #include "addon/errors.h"
 #include "addon/values.h"
 #include "core/rnn.h"
@@ -91,6 +94,57 @@ napi_value set_cuda_entry(napi_env env, napi_callback_info info) {
   });
 }
 
+// startProfile(device): notes when kernels run from now on.
+napi_value start_profile(napi_env env, napi_callback_info info) {
+  return entry<1>(env, info, "startProfile", [&](Addon& addon, napi_value* args) -> napi_value {
+    Lane& lane = addon.environment.lane(as_integer(env, args[0], "device"));
+    if (lane.profile) fail(ErrorCode::invalid_argument, "%s is being profiled already", lane.device.name());
+    lane.stream.settle();
+    lane.profile = std::make_unique<Profile>();
+    lane.stream.set_profile(lane.profile.get());
+    return nullptr;
+  });
+}
+
+// stopProfile(device) → { kernels: string[], numbers: Float64Array } with, for each event, the number of its
+// kernel, start and end in nanoseconds, bytes and operations. Waits for what was enqueued.
+napi_value stop_profile(napi_env env, napi_callback_info info) {
+  return entry<1>(env, info, "stopProfile", [&](Addon& addon, napi_value* args) {
+    Lane& lane = addon.environment.lane(as_integer(env, args[0], "device"));
+    if (!lane.profile) fail(ErrorCode::invalid_argument, "%s is not being profiled", lane.device.name());
+    lane.stream.settle();
+    lane.stream.set_profile(nullptr);
+    const std::unique_ptr<Profile> profile = std::move(lane.profile);
+    constexpr size_t kFields = 5;
+    const size_t count = profile->events.size();
+    napi_value names, buffer, numbers, result;
+    void* memory;
+    napi_create_array(env, &names);
+    if (napi_create_arraybuffer(env, count * kFields * sizeof(double), &memory, &buffer) != napi_ok)
+      throw std::bad_alloc();
+    napi_create_typedarray(env, napi_float64_array, count * kFields, buffer, 0, &numbers);
+    auto* out = static_cast<double*>(memory);
+    std::vector<const KernelDef*> known;
+    for (const ProfileEvent& event : profile->events) {
+      const auto at =
+          static_cast<size_t>(std::find(known.begin(), known.end(), event.kernel) - known.begin());
+      if (at == known.size()) {
+        known.push_back(event.kernel);
+        napi_set_element(env, names, static_cast<uint32_t>(at), text(env, event.kernel->name));
+      }
+      *out++ = static_cast<double>(at);
+      *out++ = static_cast<double>(event.start);
+      *out++ = static_cast<double>(event.end);
+      *out++ = static_cast<double>(event.bytes);
+      *out++ = event.operations;
+    }
+    napi_create_object(env, &result);
+    set_property(env, result, "kernels", names);
+    set_property(env, result, "numbers", numbers);
+    return result;
+  });
+}
+
 napi_value set_threads(napi_env env, napi_callback_info info) {
   return entry<1>(env, info, "setThreads", [&](Addon& addon, napi_value* args) -> napi_value {
     const int64_t count = as_integer(env, args[0], "count");
@@ -146,6 +200,8 @@ void add_devices(Addon& addon, napi_value exports) {
   add_function(addon, exports, "setCuda", set_cuda_entry);
   add_function(addon, exports, "memoryStats", memory_stats);
   add_function(addon, exports, "resetPeak", reset_peak);
+  add_function(addon, exports, "startProfile", start_profile);
+  add_function(addon, exports, "stopProfile", stop_profile);
   add_function(addon, exports, "emptyCache", empty_cache);
   add_function(addon, exports, "setMemoryLimit", set_memory_limit);
   add_function(addon, exports, "setThreads", set_threads);

@@ -6,6 +6,7 @@
 
 #include "core/device.h"
 #include "core/kernel.h"
+#include "core/profile.h"
 #include "core/stream.h"
 #include "core/transfer.h"
 #include "core/widen.h"
@@ -133,6 +134,21 @@ uint64_t Stream::resume() {
   return submit();
 }
 
+void Stream::run_kernel(const Command& command) {
+  if (!profile_) return backend_->run(command);
+  const auto now = [] {
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(
+               std::chrono::steady_clock::now().time_since_epoch())
+        .count();
+  };
+  ProfileEvent event = describe_event(command);
+  event.start = now();
+  backend_->run(command);
+  backend_->settle();  // on a GPU, the kernel has only been launched
+  event.end = now();
+  profile_->events.push_back(event);
+}
+
 bool Stream::execute_one() {
   const uint64_t head = head_.load(std::memory_order_relaxed);
   if (head == published_.load(std::memory_order_acquire)) return false;
@@ -145,7 +161,7 @@ bool Stream::execute_one() {
     bool failed = false;
     try {
       if (command.def) {
-        backend_->run(command);
+        run_kernel(command);
       } else {
         command.run(command);
       }

@@ -10,6 +10,7 @@
 #include "core/allocator.h"
 #include "core/device.h"
 #include "core/kernel.h"
+#include "core/profile.h"
 #include "core/recording.h"
 #include "core/stream.h"
 #include "core/tensor.h"
@@ -36,6 +37,7 @@ class Lane {
   CachingAllocator allocator;
   Stream stream;
   std::unique_ptr<Recording> recording;  // the one at work
+  std::unique_ptr<Profile> profile;      // the one being filled
 
  private:
   friend class Environment;

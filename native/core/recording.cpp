@@ -111,6 +111,7 @@ void Recording::run(const Command& replay) {
     patch.tensor->raw = static_cast<char*>(replay.args[1 + patch.input].pointer) + patch.offset;
   Backend& backend = lane_.stream.backend();
   for (Step& step : steps_) {
+    if (lane_.stream.closing()) return;
     if (step.write >= 0) {
       const Write& write = writes_[static_cast<size_t>(step.write)];
       backend.write(write.to, write.bytes.data(), static_cast<int64_t>(write.bytes.size()));
@@ -118,7 +119,7 @@ void Recording::run(const Command& replay) {
     }
     step.command.sequence = replay.sequence;
     try {
-      backend.run(step.command);
+      lane_.stream.run_kernel(step.command);
     } catch (Error& error) {
       if (error.kernel.empty()) error.kernel = step.command.def->name;
       throw;

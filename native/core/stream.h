@@ -17,6 +17,7 @@ namespace gt {
 
 class Backend;
 class Engine;
+struct Profile;
 
 struct Failure {
   ErrorCode code;
@@ -53,6 +54,11 @@ class Stream {
   void wait_idle() { wait_until(tail_); }
   void settle();
   Backend& backend() { return *backend_; }
+  // Engine thread. Runs a kernel, and notes when if there is a profile.
+  void run_kernel(const Command& command);
+  // Fills `profile` from now on; null stops it. Nothing may be running.
+  void set_profile(Profile* profile) { profile_ = profile; }
+  bool closing() const { return closing_.load(std::memory_order_relaxed); }
   // Blocks until no command of this stream runs or ever will; those not yet begun are dropped.
   void close();
   const Failure* failure() const { return failure_.load(std::memory_order_acquire); }
@@ -69,7 +75,8 @@ class Stream {
   Engine& engine_;
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<Command[]> ring_;
-  uint64_t tail_ = 0;  // JavaScript thread's own copy
+  Profile* profile_ = nullptr;  // set while the stream is idle, so the engine sees it with the next command
+  uint64_t tail_ = 0;           // JavaScript thread's own copy
   alignas(64) std::atomic<uint64_t> published_{0};
   alignas(64) std::atomic<uint64_t> head_{0};
   alignas(64) std::atomic<const Failure*> failure_{nullptr};
