@@ -31,7 +31,9 @@ function makeId() {
     native.mailbox[8 + i] = random() < 0.15 ? 0 : stride;
     stride *= native.mailbox[i] || 1;
   }
-  const id = native.create(random() < 0.6 ? 0 : Math.floor(random() * 6), rank, strided, device);
+  // float32, 16-bit floats, which kernels take beside it, or any type.
+  const dtype = random() < 0.5 ? 0 : random() < 0.5 ? 6 + Math.floor(random() * 2) : Math.floor(random() * 8);
+  const id = native.create(dtype, rank, strided, device);
   native.kernels.fill(id, pick([0, 1, 2, -1, NaN, 1e30]));
   return id;
 }
