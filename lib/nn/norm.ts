@@ -3,7 +3,7 @@
 import { checkBoolean, checkInteger, checkNumber, checkOptions, checkTensor } from "../check.js";
 import { recomputing } from "../checkpoint/mode.js";
 import { ArgumentError, ShapeError } from "../errors.js";
-import { batchNorm, batchNormRelu } from "../ops/batch-norm.js";
+import { batchNorm, batchNormAddRelu, batchNormRelu } from "../ops/batch-norm.js";
 import { ones, zeros } from "../ops/create.js";
 import { add_ } from "../ops/inplace.js";
 import { type LocalResponseNormOptions, localResponseNorm } from "../ops/local-response-norm.js";
@@ -97,14 +97,29 @@ abstract class BatchNorm extends ChannelNorm {
     this.relu = checkBoolean(this.constructor.name, "relu", options?.relu ?? false);
   }
 
-  forward(x: Tensor): Tensor {
+  /** @param addend Of the shape of `x`: added before the ReLU, in the same pass. Only with `relu`. */
+  forward(x: Tensor, addend?: Tensor): Tensor {
     this.checkRank(x);
-    const op = this.relu ? batchNormRelu : batchNorm;
-    const y = op(x, this.runningMean, this.runningVar, this.weight, this.bias, {
-      training: this.training || this.runningMean === null,
+    const { runningMean, runningVar, weight, bias } = this;
+    const options = {
+      training: this.training || runningMean === null,
       momentum: this.momentum,
       eps: this.eps,
-    });
+    };
+    let y: Tensor;
+    if (addend === undefined) {
+      const op = this.relu ? batchNormRelu : batchNorm;
+      y = op(x, runningMean, runningVar, weight, bias, options);
+    } else if (this.relu) {
+      y = batchNormAddRelu(x, addend, runningMean, runningVar, weight, bias, options);
+    } else {
+      throw new ArgumentError("addend is for a layer with relu", {
+        op: this.constructor.name,
+        argument: "addend",
+        value: addend,
+        hint: "add it to the result",
+      });
+    }
     this.countBatch();
     return y;
   }

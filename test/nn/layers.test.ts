@@ -1,8 +1,9 @@
 // Layers: their parameters, starts, shapes, modes and texts. What they compute is tested with the ops.
 import { describe, expect, it } from "vitest";
 import { manualSeed, nn, ones, randn, type Tensor, tensor, tidy, zeros } from "../../lib/index.js";
+import { expectClose } from "../support/close.js";
 import { onEachDevice } from "../support/devices.js";
-import { expectError } from "../support/op-suite.js";
+import { expectError, toNd } from "../support/op-suite.js";
 
 type Case = [string, () => nn.Module, number[], number[], Record<string, number[]>];
 
@@ -143,6 +144,28 @@ onEachDevice((device) => {
       );
       expect(String(new nn.BatchNorm2d(5, { relu: true }))).toContain("relu=true");
       expect(() => new nn.InstanceNorm2d(5, { relu: true } as object)).toThrow(/unknown option "relu"/);
+    });
+
+    it("batch norm with relu adds a tensor first, in both directions", () => {
+      manualSeed(4);
+      const [x, addend] = [randn([4, 5, 3, 3]).to(device), randn([4, 5, 3, 3]).to(device)];
+      const run = (forward: (x: Tensor, addend: Tensor) => Tensor) => {
+        const leaves = [x, addend].map((t) => t.clone().requiresGrad_());
+        const y = forward(leaves[0], leaves[1]);
+        y.backward(x);
+        return [y, ...leaves.map((leaf) => leaf.grad!)].map(toNd);
+      };
+      const [fused, plain] = [true, false].map((relu) => new nn.BatchNorm2d(5, { relu }).to(device));
+      const expected = run((a, b) => plain.forward(a).add(b).relu());
+      run((a, b) => fused.forward(a, b)).forEach((t, i) => {
+        expectClose(`tensor ${i}`, t, expected[i], { rtol: 1e-5, atol: 1e-5 });
+      });
+      expect(fused.runningMean!.dataSync()).toEqual(plain.runningMean!.dataSync());
+      expectError({
+        run: () => plain.forward(x, addend),
+        code: "GT_INVALID_ARGUMENT",
+        message: /BatchNorm2d: addend is for a layer with relu; add it to the result/,
+      });
     });
 
     it("batch norm tracks statistics in training mode and uses them in evaluation mode", () => {
