@@ -99,10 +99,22 @@ def lenet(batch, variant):
     return training_step(model, x, torch.randint(0, 10, (batch,)), torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9))
 
 
-def block(variant, mixed):
-    model = nn.Sequential(nn.Conv2d(64, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64), nn.ReLU(inplace=True))
-    x = torch.randn(16, 64, 56, 56)
-    dy = torch.randn(16, 64, 56, 56)
+class Bottleneck(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Sequential(
+            nn.Conv2d(256, 64, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU(inplace=True),
+            nn.Conv2d(64, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64), nn.ReLU(inplace=True),
+            nn.Conv2d(64, 256, 1, bias=False), nn.BatchNorm2d(256),
+        )
+
+    def forward(self, x):
+        return torch.relu_(self.inner(x) + x)
+
+
+def block(model, channels, variant, mixed):
+    x = torch.randn(16, channels, 56, 56)
+    dy = torch.randn(16, channels, 56, 56)
     if variant == "channels_last":
         model = model.to(memory_format=torch.channels_last)
         x = x.to(memory_format=torch.channels_last)
@@ -150,7 +162,10 @@ def prepare(name, variant):
     if name.startswith("mlp-wide"):
         return wide(name.endswith("bfloat16"))
     if name.startswith("block"):
-        return block(variant, name.endswith("bfloat16"))
+        conv = nn.Conv2d(64, 64, 3, padding=1, bias=False)
+        return block(nn.Sequential(conv, nn.BatchNorm2d(64), nn.ReLU(inplace=True)), 64, variant, name.endswith("bfloat16"))
+    if name.startswith("bottleneck"):
+        return block(Bottleneck(), 256, variant, name.endswith("bfloat16"))
     if name.startswith("lstm-"):
         return lstm(int(name.split("-")[1]))
     raise KeyError(f"no peer for {name}")
