@@ -23,10 +23,18 @@ const KNOWN = {
   },
 };
 
-/** What NVIDIA's licence asks of programs that contain its runtime. */
-const CUDA =
-  "This software contains source code provided by NVIDIA Corporation: the CUDA runtime, linked into libgradtape_cuda.so, " +
-  "under the CUDA Toolkit End User License Agreement (https://docs.nvidia.com/cuda/eula).";
+/** What is NVIDIA's in the CUDA engine: what is there, and the terms that sections 1.1.2, 1.2 and 2.6 of its licence ask to pass on. */
+const CUDA = `The CUDA engine of gradtape, compiled with NVIDIA's CUDA Toolkit. Linked into it, unchanged, is the CUDA runtime
+(libcudart_static.a), and its kernels may have functions of libdevice in them. Both are listed as distributable in Attachment A of the
+
+NVIDIA CUDA Toolkit End User License Agreement, https://docs.nvidia.com/cuda/eula/
+
+and are Copyright (c) NVIDIA Corporation, all rights reserved. They are under that agreement and not under the Apache
+License of gradtape: they are here to be used through gradtape only, and may not be taken out of it, changed, reverse engineered or
+put under an open source licence. NVIDIA gives no warranty for them.
+
+No other library of NVIDIA is in this package. The driver, cuDNN, cuBLAS and what they need are opened at run time where
+they are installed, under their own licences.`;
 
 const rule = "=".repeat(100);
 

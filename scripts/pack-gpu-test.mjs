@@ -25,11 +25,8 @@ function stop(sentence) {
   process.exit(1);
 }
 
-const library = [
-  join(root, "build/Release/libgradtape_cuda.so"),
-  join(root, "build/cuda/libgradtape_cuda.so"),
-].find(existsSync);
-if (!library) stop("libgradtape_cuda.so was not built; run npm run build:cuda");
+const library = join(root, "build/Release/libgradtape_cuda.so");
+if (!existsSync(library)) stop("libgradtape_cuda.so was not built; run npm run build:cuda");
 if (!existsSync(join(root, "dist/index.js"))) stop("dist/ was not built; run npm run setup");
 
 rmSync(stage, { recursive: true, force: true });

@@ -1,7 +1,19 @@
 // Packs prebuilds/linux-x64: the addon, the engines beside it, the shared libraries that they need, and the licences of
-// those. Uses the network for nothing. --cpu leaves the CUDA engine out and how it is built alone.
+// those. Uses the network for nothing.
+//
+//   node scripts/prebuild.mjs [--cpu | --cuda FILE]   --cpu leaves the CUDA engine out and how it is built alone; so does
+//   --cuda, which packs an engine that was compiled elsewhere, and perhaps not for every GPU
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { createRequire } from "node:module";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -50,11 +62,14 @@ function newest(namespace, files) {
 
 if (platform !== "linux-x64") stop(`only linux-x64 has prebuilds, and this is ${platform}`);
 
-const cpu = process.argv.includes("--cpu");
+const at = process.argv.indexOf("--cuda");
+const engine = at < 0 ? null : process.argv[at + 1];
+const cpu = engine !== null || process.argv.includes("--cpu");
 run(process.execPath, "scripts/build-native.mjs", ...(cpu ? [] : cuda()));
 rmSync(stage, { recursive: true, force: true });
 const component = cpu ? ["--component", "cpu"] : [];
 run("cmake", "--install", "build/cmake", "--prefix", join(stage, "build/Release"), ...component);
+if (engine !== null) copyFileSync(engine, join(stage, "build/Release/libgradtape_cuda.so"));
 const shipped = readdirSync(join(stage, "build/Release"));
 
 await promisify(prebuildify)({

@@ -46,9 +46,10 @@ function vitest(title, args, env = {}) {
 const chosen = process.argv.slice(2);
 vitest("all tests", chosen);
 if (chosen.length === 0) {
-  // The op suite again with the kernels that lesser processors get.
+  // The op suite again with the kernels that lesser processors get; its files have nothing that another could disturb, and half
+  // the time of a file is to load the library.
   for (const isa of ["avx2", "plain"])
-    vitest(`ops with the ${isa} kernels`, ["test/ops"], { GRADTAPE_ISA: isa });
+    vitest(`ops with the ${isa} kernels`, ["test/ops", "--no-isolate"], { GRADTAPE_ISA: isa });
 }
 
 // And on the CUDA engine, compiled for the host.

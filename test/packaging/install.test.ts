@@ -76,6 +76,47 @@ describe.skipIf(!supported)("the package (made on linux-x64 only)", () => {
     expect(notices).toContain("MITSUNARI Shigeo");
   });
 
+  const cudaLibrary = "prebuilds/linux-x64/libgradtape_cuda.so";
+  const hasCuda = () => packed.files.some(({ path }) => path === cudaLibrary);
+
+  it("states NVIDIA's licence if the CUDA engine is in it, which needs no other library of NVIDIA", (context) => {
+    const notices = readFileSync(
+      join(app, "node_modules/gradtape/prebuilds/linux-x64/THIRD_PARTY_NOTICES.txt"),
+      "utf8",
+    );
+    const licence = "NVIDIA CUDA Toolkit End User License Agreement, https://docs.nvidia.com/cuda/eula/";
+    expect([notices.includes("\nlibgradtape_cuda.so\n"), notices.includes(licence)]).toEqual([
+      hasCuda(),
+      hasCuda(),
+    ]);
+    if (!hasCuda()) return context.skip("there was no nvcc to compile the CUDA engine");
+    const dynamic = run("readelf", ["-d", join(app, "node_modules/gradtape", cudaLibrary)]);
+    const needed = [...dynamic.matchAll(/\(NEEDED\).*\[(.*)\]/g)].map((match) => match[1]);
+    const everywhere = /^(ld-linux-x86-64|lib(c|m|dl|rt|pthread|gcc_s|stdc\+\+))\.so\.\d+$/;
+    expect(needed).toContain("libc.so.6");
+    expect(needed.filter((name) => !everywhere.test(name))).toEqual([]);
+  });
+
+  it("explains a machine without a driver", (context) => {
+    if (!hasCuda()) return context.skip("there was no nvcc to compile the CUDA engine");
+    if (existsSync("/proc/driver/nvidia/version")) return context.skip("this machine has a driver");
+    const { ok, checks } = JSON.parse(inApp("npx", "gradtape", "doctor", "--json")) as {
+      ok: boolean;
+      checks: { name: string; value: string; ok: boolean | null }[];
+    };
+    expect(ok).toBe(true);
+    expect(checks.filter(({ name }) => name === "CUDA")).toEqual([
+      {
+        name: "CUDA",
+        value: expect.stringMatching(
+          /^no NVIDIA driver is installed .*; install one of version 580 or newer/,
+        ),
+        ok: null,
+      },
+    ]);
+    expect(inApp("npx", "gradtape", "doctor")).toMatch(/· CUDA +no NVIDIA driver is installed/);
+  });
+
   it("finds its libraries beside the addon", () => {
     const addon = join(app, "node_modules/gradtape/prebuilds/linux-x64/gradtape.glibc.node");
     expect(run("readelf", ["-d", addon])).toMatch(/\(RPATH\).*\[\$ORIGIN\]/);

@@ -1,6 +1,6 @@
 // Makes the package and installs it where there is nothing else, for the tests of this folder.
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -31,11 +31,18 @@ export function run(
   throw new Error(`${[command, ...args].join(" ")} failed: ${error ?? ""}\n${stdout ?? ""}\n${stderr ?? ""}`);
 }
 
-/** Packs the repository as it was built into a tarball in `folder`; the CUDA engine would take minutes to compile. */
+/**
+ * The package that GRADTAPE_TEST_PACKAGE names, or else the repository as it was built, packed into a tarball in `folder`: with the
+ * CUDA engine that the tests compile, if there is one, since that for every GPU would take half an hour.
+ */
 export function pack(folder: string): Packed & { path: string } {
-  run(process.execPath, ["scripts/prebuild.mjs", "--cpu"]);
-  const [packed] = JSON.parse(run(npm, ["pack", "--json", "--pack-destination", folder])) as Packed[];
-  return { ...packed, path: join(folder, packed.filename) };
+  const made = process.env.GRADTAPE_TEST_PACKAGE;
+  const engine = join(root, "build/cuda/libgradtape_cuda.so");
+  if (!made)
+    run(process.execPath, ["scripts/prebuild.mjs", ...(existsSync(engine) ? ["--cuda", engine] : ["--cpu"])]);
+  const what = made ? ["--dry-run", made] : ["--pack-destination", folder];
+  const [packed] = JSON.parse(run(npm, ["pack", "--json", ...what])) as Packed[];
+  return { ...packed, path: made ?? join(folder, packed.filename) };
 }
 
 /** An environment in which Node and npm can be run, and no compiler, CMake or anything else. */
