@@ -4,6 +4,7 @@ import { type Adam, adamW } from "../optim/adam.js";
 import type { SGD } from "../optim/sgd.js";
 import type { Tensor } from "../tensor.js";
 import { lenet5 } from "./lenet.js";
+import { resnet18 } from "./resnet.js";
 
 /** How a model is trained when nothing else is asked for. */
 export interface Recipe {
@@ -41,6 +42,19 @@ const entries: ModelEntry[] = [
       epochs: 30,
       batchSize: 32,
       lr: 2e-3,
+      optimizer: (params, lr) => adamW(params, { lr }),
+      schedule: cosine,
+    },
+  },
+  {
+    name: "resnet18",
+    title: "ResNet-18, He et al. 2016",
+    inputShape: [1, 32, 32],
+    make: (options) => resnet18({ inChannels: 1, ...options }),
+    recipe: {
+      epochs: 4,
+      batchSize: 32,
+      lr: 1e-3,
       optimizer: (params, lr) => adamW(params, { lr }),
       schedule: cosine,
     },
