@@ -283,7 +283,7 @@ export * as optim from "./optim/index.js";
 export {
   type MachinePeak,
   measurePeak,
-  Profile,
+  type Profile,
   type ProfileEvent,
   type ProfileOptions,
   type ProfileRow,
