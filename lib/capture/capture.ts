@@ -160,6 +160,17 @@ class Recorder<A extends unknown[], R> {
       throw error;
     }
     number = native.endRecording();
+    // Leaves of the function's own, and their gradients, are nobody's business.
+    for (const leaf of [...noted.grads.keys()]) {
+      if (leaf.id !== 0 && !native.isRecorded(number, leaf.id)) continue;
+      const g = leaf.grad;
+      let returned = false;
+      mapTensors(result, (t) => {
+        returned ||= t === g;
+      });
+      if (!returned) freeGrad(leaf);
+      noted.grads.delete(leaf);
+    }
     const grads = new Set([...noted.grads.keys()].map((leaf) => leaf.grad));
     const lasting = noted.kept.filter((t) => t.id !== 0 && !grads.has(t) && native.isRecorded(number, t.id));
     if (lasting.length > 0 || !native.isRepeatable(number)) {

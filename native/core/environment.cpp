@@ -293,6 +293,8 @@ void Environment::begin_recording(const std::vector<double>& inputs) {
 }
 
 void Environment::start_recording(Lane& on, std::vector<const Tensor*> inputs) {
+  // What earlier runs of the same step left in the cache would be there twice.
+  on.allocator.trim();
   auto pool = std::make_unique<RecordedPool>(on.device.engine().memory(), on.device.engine().budget());
   pool->allocator.settle = [&on] { on.stream.settle(); };
   on.recording = std::make_unique<Recording>(on, *pool, std::move(inputs));

@@ -6,6 +6,7 @@ import {
   capture,
   crossEntropy,
   type Device,
+  emptyCache,
   Generator,
   GradScaler,
   keep as keepIt,
@@ -323,6 +324,46 @@ for (const { name, device, reason } of testDevices()) {
       expect(memoryStats(on).tensors).toBe(before.tensors);
     });
 
+    it("gives gradients of leaves that the function makes itself", () => {
+      const w = fill([3], 2, on);
+      const slope = (x: Tensor) => {
+        const own = x.detach().requiresGrad_();
+        own.square().mul(w).sum().backward();
+        return own.grad!;
+      };
+      const fn = capture(slope);
+      for (let i = 0; i < 5; i++) {
+        const x = fill([3], i, on);
+        expect(values(fn(x))).toEqual(values(x.mul(w).mul(2)));
+      }
+      expect(fn.recordings).toBe(1);
+    });
+
+    it("takes the memory of a step once, not beside what running it left in the cache", () => {
+      const x = fill([1024, 1024], 1, on);
+      const work = (x: Tensor) => {
+        let h = x;
+        for (let i = 0; i < 8; i++) h = h.add(1).mul(0.5);
+        return h.sum();
+      };
+      const deep = (x: Tensor) => {
+        const w = x.detach().requiresGrad_();
+        const y = work(w.square());
+        y.backward();
+        return y;
+      };
+      emptyCache(on);
+      const before = memoryStats(on).reserved;
+      const fn = capture(deep);
+      fn(x);
+      const eager = memoryStats(on).reserved - before;
+      fn(x);
+      fn(x);
+      expect(fn.recordings).toBe(1);
+      expect(memoryStats(on).reserved - before).toBeLessThan(1.3 * eager);
+      fn.dispose();
+    });
+
     it("keeps the recordings used last", () => {
       let runs = 0;
       const fn = capture(
@@ -354,12 +395,14 @@ for (const { name, device, reason } of testDevices()) {
       const x = fill([1, 1, 32, 32], 1, on);
       const y = zeros([1], { dtype: "int64", device: on });
       for (let i = 0; i < 3; i++) step(x, y);
+      await collect();
       const before = memoryStats(on);
       const replays = on === "cpu" ? 2000 : 50;
       for (let i = 0; i < replays; i++) {
         step(x, y);
         if (i % 500 === 0) await synchronize(on);
       }
+      await collect();
       expect(memoryStats(on).tensors).toBe(before.tensors);
       expect(memoryStats(on).allocated).toBe(before.allocated);
       expect(memoryStats(on).reserved).toBe(before.reserved);
