@@ -81,6 +81,13 @@ export function checkOptions<T extends object>(
   return options;
 }
 
+/** True for `{ … }`, and not for instances of classes. */
+export function isPlainObject(value: unknown): value is Record<string, unknown> {
+  if (value === null || typeof value !== "object") return false;
+  const proto = Object.getPrototypeOf(value);
+  return proto === Object.prototype || proto === null;
+}
+
 /** The known name that differs from `name` by a typing error, for "did you mean". */
 export function closest(name: string, known: readonly string[]): string | undefined {
   return known.find((k) => distance(k.toLowerCase(), name.toLowerCase()) <= 2);

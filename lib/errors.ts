@@ -191,6 +191,11 @@ export function noteCallSite(sequence: number): void {
   sites[at] = new Error("the call that enqueued the operation");
 }
 
+/** The operation that a kernel is of: kernels are named in snake case, operations in camel case. */
+export function operationOf(kernel: string): string {
+  return kernel.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
+}
+
 /** Makes the typed error for a failure that the native side reports. Called from C++. */
 export function nativeError(
   code: string,
@@ -200,8 +205,7 @@ export function nativeError(
   sequence: number,
 ): GradtapeError {
   const text = shapes ? `${message} (inputs ${shapes})` : message;
-  // Kernels are named in snake case, operations in camel case.
-  const op = kernel.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
+  const op = operationOf(kernel);
   const named = message.startsWith(`${kernel}: `) || message.startsWith(`${op}: `);
   const facts: ErrorFacts = { op: named ? undefined : op };
   let error: GradtapeError;

@@ -6,7 +6,7 @@
 
 import { AsyncLocalStorage } from "node:async_hooks";
 import { effects } from "./capture/effects.js";
-import { checkFunction, checkTensor } from "./check.js";
+import { checkFunction, checkTensor, isPlainObject } from "./check.js";
 import { checkDevice, type Device, deviceIndex } from "./device.js";
 import { native } from "./native.js";
 import { Tensor } from "./tensor.js";
@@ -130,12 +130,7 @@ export function eachTensor(value: unknown, visit: (t: Tensor) => void, seen = ne
   seen.add(value);
   if (Array.isArray(value)) for (const item of value) eachTensor(item, visit, seen);
   else if (value instanceof Map) for (const item of value.values()) eachTensor(item, visit, seen);
-  else {
-    const proto = Object.getPrototypeOf(value);
-    if (proto === Object.prototype || proto === null) {
-      for (const item of Object.values(value)) eachTensor(item, visit, seen);
-    }
-  }
+  else if (isPlainObject(value)) for (const item of Object.values(value)) eachTensor(item, visit, seen);
 }
 
 /** Moves the tensors of a result to the scope around, and frees the rest. */

@@ -1,5 +1,6 @@
 // What a call of a captured function looks like: calls that look alike share a recording.
 import { autocastType } from "../amp/mode.js";
+import { isPlainObject } from "../check.js";
 import { AutogradError, DisposedError } from "../errors.js";
 import { showShape } from "../shape.js";
 import { isGradEnabled } from "../tape.js";
@@ -51,8 +52,7 @@ export function describeCall(op: string, args: readonly unknown[]): Call {
       return typeof value === "string" ? JSON.stringify(value) : `${typeof value}:${String(value)}`;
     }
     if (Array.isArray(value)) return `[${value.map((v, i) => describe(v, `${name}[${i}]`)).join()}]`;
-    const proto = Object.getPrototypeOf(value);
-    if (proto === Object.prototype || proto === null) {
+    if (isPlainObject(value)) {
       return `{${Object.entries(value)
         .map(([k, v]) => `${JSON.stringify(k)}:${describe(v, `${name}.${k}`)}`)
         .join()}}`;
@@ -67,11 +67,7 @@ export function describeCall(op: string, args: readonly unknown[]): Call {
 export function mapTensors(value: unknown, replace: (t: Tensor) => unknown): unknown {
   if (value instanceof Tensor) return replace(value);
   if (Array.isArray(value)) return value.map((v) => mapTensors(v, replace));
-  if (value !== null && typeof value === "object") {
-    const proto = Object.getPrototypeOf(value);
-    if (proto === Object.prototype || proto === null) {
-      return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, mapTensors(v, replace)]));
-    }
-  }
+  if (isPlainObject(value))
+    return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, mapTensors(v, replace)]));
   return value;
 }

@@ -1,6 +1,7 @@
 // Elementwise arithmetic of two operands: tensors, which broadcast against each other, or plain numbers.
 //
-// Note [Promotion]. Two tensors meet in the larger dtype of bool < uint8 < int32 < int64 < float32 < float64. A number
+// Note [Promotion]. Two tensors meet in the larger dtype of bool < uint8 < int32 < int64 < float16, bfloat16 < float32 < float64; the two
+// 16-bit floats in float32. A number
 // takes the dtype of its tensor; only a fraction beside an integer tensor makes that float32, and an integer beside a
 // bool tensor makes it int64. Division always gives floats.
 import { inFullPrecision } from "../amp/autocast.js";
@@ -15,6 +16,7 @@ import { record } from "../tape.js";
 import { allocate, Tensor } from "../tensor.js";
 import { eq, ge, logicalAnd } from "./compare.js";
 import { to } from "./copy.js";
+import { withConverted } from "./half.js";
 import { sumTo } from "./reduce.js";
 import { floor, gate, log, neg, reciprocal, sqrt, square } from "./unary.js";
 import { where } from "./where.js";
@@ -26,14 +28,7 @@ type TensorOp = (a: Tensor, b: Tensor) => Tensor;
 
 /** Runs `fn` on both operands as `dtype`, and frees what had to be converted for it. */
 export function converted(a: Tensor, b: Tensor, dtype: DType, fn: TensorOp): Tensor {
-  const p = to(a, dtype);
-  const q = to(b, dtype);
-  try {
-    return fn(p, q);
-  } finally {
-    if (p !== a) p.dispose();
-    if (q !== b) q.dispose();
-  }
+  return withConverted([a, b], (t) => to(t, dtype), fn);
 }
 
 const integerRange: Partial<Record<DType, readonly [number, number]>> = {

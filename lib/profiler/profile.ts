@@ -3,7 +3,7 @@ import { writeFile } from "node:fs/promises";
 import { checkFunction, checkOptions } from "../check.js";
 import { checkDevice, type Device, deviceIndex } from "../device.js";
 import { show } from "../dtype.js";
-import { ArgumentError } from "../errors.js";
+import { ArgumentError, operationOf } from "../errors.js";
 import { tidy } from "../memory.js";
 import { native } from "../native.js";
 import { copy_ } from "../ops/copy.js";
@@ -203,7 +203,7 @@ export async function profile(fn: () => unknown, options?: ProfileOptions): Prom
 }
 
 function eventsOf({ kernels, numbers }: { kernels: string[]; numbers: Float64Array }): ProfileEvent[] {
-  const names = kernels.map((name) => name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase()));
+  const names = kernels.map(operationOf);
   const events: ProfileEvent[] = [];
   for (let i = 0; i < numbers.length; i += 5) {
     const [kernel, start, end, bytes, flops] = numbers.subarray(i, i + 5);
