@@ -3,10 +3,10 @@
 // Note [Replays]. The native side records commands with their addresses; see Note [Recordings] in native/core/recording.h. This file
 // decides when a recording may stand for a call (the arguments look alike, what it used is alive, gradients and modes are as
 // they were) and repeats what a call does in JavaScript: gradients of leaves appear, versions advance, results are handed out.
-import { checkFunction, checkInteger, checkOptions } from "../check.js";
+import { checkFunction, checkInteger, checkOptions, isPlainObject } from "../check.js";
 import { show } from "../dtype.js";
 import { ArgumentError, CaptureError } from "../errors.js";
-import { keep, keepFor, tidy } from "../memory.js";
+import { eachTensor, keep, keepFor, tidy } from "../memory.js";
 import { native } from "../native.js";
 import { freeGrad } from "../nn/module.js";
 import { clone } from "../ops/copy.js";
@@ -119,8 +119,8 @@ class Recorder<A extends unknown[], R> {
     const own = call.tensors.map((t) => (t.storage.tensors === 1 ? t : noGrad(() => clone(t))));
     try {
       if (own.some((t, i) => t !== call.tensors[i])) {
-        const at = (t: Tensor) => own[call.tensors.indexOf(t)];
-        return this.perform(describeCall("capture", mapTensors(args, at) as A), mapTensors(args, at) as A);
+        const copied = mapTensors(args, (t) => own[call.tensors.indexOf(t)]) as A;
+        return this.perform(describeCall("capture", copied), copied);
       }
       return this.perform(call, args);
     } finally {
@@ -150,7 +150,6 @@ class Recorder<A extends unknown[], R> {
   private record(call: Call, args: A): R {
     while (this.recordings.length >= this.limit) this.drop(this.recordings[0]);
     native.beginRecording(call.tensors.map((t) => t.id));
-    let number: number;
     let result: R;
     let noted: Effects;
     try {
@@ -159,16 +158,13 @@ class Recorder<A extends unknown[], R> {
       abandon();
       throw error;
     }
-    number = native.endRecording();
+    const number = native.endRecording();
+    const returned = new Set<Tensor | null>();
+    eachTensor(result, (t) => returned.add(t));
     // Leaves of the function's own, and their gradients, are nobody's business.
     for (const leaf of [...noted.grads.keys()]) {
       if (leaf.id !== 0 && !native.isRecorded(number, leaf.id)) continue;
-      const g = leaf.grad;
-      let returned = false;
-      mapTensors(result, (t) => {
-        returned ||= t === g;
-      });
-      if (!returned) freeGrad(leaf);
+      if (!returned.has(leaf.grad)) freeGrad(leaf);
       noted.grads.delete(leaf);
     }
     const grads = new Set([...noted.grads.keys()].map((leaf) => leaf.grad));
@@ -189,9 +185,7 @@ class Recorder<A extends unknown[], R> {
     this.numbers.add(number);
     const handles = recording.result(call);
     this.results = recording.handles;
-    mapTensors(result, (t) => {
-      if (native.isRecorded(number, t.id)) t.dispose();
-    });
+    for (const t of returned) if (t !== null && native.isRecorded(number, t.id)) t.dispose();
     return handles as R;
   }
 
@@ -347,12 +341,9 @@ function checkResult(result: unknown): void {
   const check = (value: unknown, name: string): void => {
     if (value === undefined || value === null || value instanceof Tensor) return;
     if (Array.isArray(value)) return value.forEach((v, i) => check(v, `${name}[${i}]`));
-    if (typeof value === "object") {
-      const proto = Object.getPrototypeOf(value);
-      if (proto === Object.prototype || proto === null) {
-        for (const [k, v] of Object.entries(value)) check(v, `${name}.${k}`);
-        return;
-      }
+    if (isPlainObject(value)) {
+      for (const [k, v] of Object.entries(value)) check(v, `${name}.${k}`);
+      return;
     }
     throw new ArgumentError(
       `${name} is ${show(value)}, but a captured function returns tensors, and arrays and objects of them`,

@@ -196,6 +196,17 @@ for (const { name, device, reason } of testDevices()) {
       }
     });
 
+    it("gives a tensor that stands twice in the result", () => {
+      const fn = capture((x: Tensor) => {
+        const y = x.add(1);
+        return [y, { y }] as const;
+      });
+      for (let i = 0; i < 4; i++) {
+        const [a, b] = fn(tensor([i], { device: on }));
+        expect([values(a), values(b.y)]).toEqual([[i + 1], [i + 1]]);
+      }
+    });
+
     it("gives back inputs, views of them, and tensors from outside", () => {
       const constant = ones([2], { device: on });
       const fn = capture((x: Tensor) => ({ x, part: x.slice({ dim: 0, end: 1 }), constant }));
