@@ -11,7 +11,7 @@ import { native } from "../native.js";
 import { freeGrad } from "../nn/module.js";
 import { clone } from "../ops/copy.js";
 import { noGrad } from "../tape.js";
-import { allocateView, Tensor } from "../tensor.js";
+import { allocateView, type StorageState, Tensor } from "../tensor.js";
 import { type Effects, type GradBefore, noting } from "./effects.js";
 import { type Call, describeCall, mapTensors } from "./signature.js";
 
@@ -46,8 +46,8 @@ const mostAttempts = 3;
  * @param fn Makes its result from its arguments and from tensors outside that stay (parameters, buffers, states), which it may
  * change in place. Everything in it that is not a tensor operation happens only when it is recorded: printing, counting, random
  * numbers of JavaScript, `if`s. It may return tensors, arrays and plain objects of them, or nothing.
- * @returns A function of the same arguments. The tensors it returns have no graph, and are freed by its next call: read or clone
- * them before.
+ * @returns A function of the same arguments. The tensors it returns have no graph, and are freed by its next call, which may take
+ * them as arguments: read or clone them before.
  * @throws {@link CaptureError} if `fn` reads a value on the host, writes one into a tensor from outside, moves tensors between
  * devices, is async, or keeps new tensors in every call; with the stack of the line that did it.
  * @example
@@ -107,16 +107,19 @@ class Recorder<A extends unknown[], R> {
   }
 
   call(args: A): R {
-    for (const t of this.results) t.dispose();
-    this.results = [];
     if (!this.warm) {
       const result = detached(tidy(() => this.run(args, [])));
       this.warm = true;
       return result;
     }
     const call = describeCall("capture", args);
-    // A replay finds an input by its memory, which nothing else may share.
-    const own = call.tensors.map((t) => (t.storage.tensors === 1 ? t : noGrad(() => clone(t))));
+    // A replay finds an input by its memory, which nothing else may share: no view, and no replay that writes its results there.
+    const alone = ({ storage }: Tensor) =>
+      storage.tensors === 1 && !this.recordings.some((r) => r.memory.has(storage));
+    const own = call.tensors.map((t) => (alone(t) ? t : noGrad(() => clone(t))));
+    // Only now, as a result may be an argument of the next call, such as the state of a recurrent network.
+    for (const t of this.results) t.dispose();
+    this.results = [];
     try {
       if (own.some((t, i) => t !== call.tensors[i])) {
         const copied = mapTensors(args, (t) => own[call.tensors.indexOf(t)]) as A;
@@ -227,6 +230,8 @@ class Recording {
   readonly key: string;
   /** The results of the last call. */
   handles: Tensor[] = [];
+  /** Of the results. */
+  readonly memory = new Set<StorageState>();
   /** Where the result has tensors of the recording, these; they hold the memory. */
   private readonly template: unknown;
   private readonly origins = new Map<Tensor, Tensor>();
@@ -259,6 +264,7 @@ class Recording {
     if (origin === undefined) {
       origin = keep(allocateView(t, t.shape, t.strides));
       origin.storage.tensors--;
+      this.memory.add(origin.storage);
       this.origins.set(t, origin);
     }
     return origin;

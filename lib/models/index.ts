@@ -2,6 +2,15 @@
 export { AlexNet, type AlexNetOptions, alexnet } from "./alexnet.js";
 export { GoogLeNet, type GoogLeNetOptions, type GoogLeNetOutputs, googlenet } from "./googlenet.js";
 export { LeNet5, type LeNet5Options, lenet5 } from "./lenet.js";
+export {
+  detachState,
+  type LanguageModelOutputs,
+  LSTMLanguageModel,
+  type LSTMLanguageModelOptions,
+  lstmLarge,
+  lstmMedium,
+  lstmSmall,
+} from "./lstm-language-model.js";
 export { type ModelEntry, type Recipe, registry } from "./registry.js";
 export {
   ResNet,

@@ -219,6 +219,29 @@ for (const { name, device, reason } of testDevices()) {
       }
     });
 
+    it("takes the results of a call as arguments of the next", () => {
+      const fn = capture((x: Tensor, state: { sum: Tensor }) => {
+        const sum = x.add(state.sum);
+        return { state: { sum }, twice: sum.mul(2) };
+      });
+      let state = { sum: zeros([2], { device: on }) };
+      for (let i = 1; i <= 6; i++) {
+        const before = state.sum;
+        const result = fn(tensor([1, i], { device: on }), state);
+        state = result.state;
+        expect([values(state.sum), values(result.twice)]).toEqual([
+          [i, (i * (i + 1)) / 2],
+          [2 * i, i * (i + 1)],
+        ]);
+        if (i > 2) expect(() => before.dataSync()).toThrow(/disposed/);
+      }
+      expect(fn.recordings).toBe(1);
+      // A view of a result, after the result itself is gone.
+      const view = state.sum.slice({ dim: 0, end: 2 });
+      state.sum.dispose();
+      expect(values(fn(tensor([1, 1], { device: on }), { sum: view }).state.sum)).toEqual([7, 22]);
+    });
+
     it("draws new random numbers in every replay, the same as without", () => {
       const draw = (captured: boolean) => {
         const generator = new Generator({ seed: 3, device: on });

@@ -28,7 +28,7 @@ interface Structure {
   sha256: string;
 }
 
-// From fixtures/torchvision.py.
+// From fixtures/networks.py.
 const goldens = JSON.parse(readFileSync(new URL("fixtures/torchvision.json", import.meta.url), "utf8")) as {
   structures: Structure[];
 };
