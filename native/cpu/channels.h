@@ -14,6 +14,7 @@
 #include "core/norm.h"
 #include "cpu/arena.h"
 #include "cpu/parallel.h"
+#include "cpu/vector.h"
 #include "shared/convert.h"
 #include "shared/inline.h"
 
@@ -70,15 +71,6 @@ inline void fold_lanes(T* lanes, const Fold& fold) {
 template <class T>
 inline void clear(T* values, int64_t n) {
   for (int64_t i = 0; i < n; i++) values[i] = T{0};
-}
-
-// v where the condition holds, else 0, as bit arithmetic: a conditional sum written with ?: is not vectorised
-// for AVX-512 masks by GCC 12.
-GT_INLINE float keep_if(bool condition, float v) {
-  return __builtin_bit_cast(float, __builtin_bit_cast(int32_t, v) & -static_cast<int32_t>(condition));
-}
-GT_INLINE double keep_if(bool condition, double v) {
-  return __builtin_bit_cast(double, __builtin_bit_cast(int64_t, v) & -static_cast<int64_t>(condition));
 }
 
 // sum += x - shift and square += (x - shift)², lane by lane, over `count` elements.

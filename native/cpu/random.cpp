@@ -6,6 +6,7 @@
 
 #include "cpu/device.h"
 #include "cpu/iterator.h"
+#include "cpu/vector.h"
 #include "shared/distributions.h"
 
 namespace gt::cpu {
@@ -224,12 +225,12 @@ KERNEL(dropout_forward, (In x, InOut state, Out y, Out mask, double p)) {
     const T* const from = x->data<T>();
     T* const to = y->data<T>();
     uint8_t* const kept = mask->data<uint8_t>();
-    const auto none = static_cast<uint8_t>(threshold >> 32);  // 1 only for p = 1
     const auto below = static_cast<uint32_t>(threshold);
+    const bool any = threshold >> 32 == 0;  // not for p = 1
     for_each_tile<4>(next_draw(*state), x->numel, [&](const uint32_t* words, int64_t begin, int64_t count) {
       for (int64_t i = 0; i < count; i++)
-        kept[begin + i] = static_cast<uint8_t>((words[i] >= below) & (none ^ 1));
-      for (int64_t i = 0; i < count; i++) to[begin + i] = kept[begin + i] ? from[begin + i] * scale : T{0};
+        to[begin + i] = keep_if((words[i] >= below) & any, from[begin + i] * scale);
+      for (int64_t i = 0; i < count; i++) kept[begin + i] = (words[i] >= below) & any;
     });
   });
 }
@@ -241,7 +242,7 @@ KERNEL(dropout_backward, (In dy, In mask, Out dx, double scale)) {
     check_dtype("dropout_backward", "dx", *dx, dy->dtype);
     const auto s = static_cast<T>(scale);
     map_binary<T, T, uint8_t>("dropout_backward", *dx, *dy, *mask,
-                              [s](T v, uint8_t keep) { return keep ? v * s : T{0}; });
+                              [s](T v, uint8_t keep) { return keep_if(keep != 0, v * s); });
   });
 }
 
