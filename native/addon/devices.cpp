@@ -38,7 +38,9 @@ napi_value reset_peak(napi_env env, napi_callback_info info) {
 
 napi_value empty_cache(napi_env env, napi_callback_info info) {
   return entry<1>(env, info, "emptyCache", [&](Addon& addon, napi_value* args) -> napi_value {
-    addon.environment.lane(as_integer(env, args[0], "device")).allocator.trim();
+    Lane& lane = addon.environment.lane(as_integer(env, args[0], "device"));
+    lane.stream.forget_all();
+    lane.allocator.trim();
     return nullptr;
   });
 }

@@ -80,6 +80,7 @@ napi_value call_kernel(napi_env env, napi_callback_info info) {
         command.args[i].tensor->storage->written = sequence;
       }
     }
+    if (def->keeps >= 0) command.args[def->keeps].tensor->storage->kept = true;
     command.run = def->run;
     command.def = def;
     command.argc = def->argc;

@@ -103,7 +103,7 @@ napi_value write(napi_env env, napi_callback_info info) {
       copy(noted.get());
       lane.recording->note_write(tensor, noted.get(), static_cast<int64_t>(bytes));
     }
-    if (tensor.device == 0 && stream.idle() && !stream.failure()) {
+    if (tensor.device == 0 && !tensor.storage->kept && stream.idle() && !stream.failure()) {
       copy(tensor.raw);
       tensor.storage->written = stream.enqueued();
       return nullptr;

@@ -92,6 +92,7 @@ class CudaBackend final : public Backend {
   void check(ReadDone done, void* context) override { start(nullptr, nullptr, 0, done, context); }
   void settle() override { api_.settle(gpu_); }
   void resume() override { api_.resume(stream_); }
+  void forget(const void*, int64_t) override {}
 
  private:
   struct Waiting {

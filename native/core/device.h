@@ -32,6 +32,8 @@ class Backend {
   virtual void settle() {}
   // A failure was told: forget it.
   virtual void resume() {}
+  // Memory was freed, or all memory of some stream; see Note [Kept weights].
+  virtual void forget(const void* from, int64_t bytes);
 };
 
 class Device {

@@ -11,6 +11,7 @@
 #include "core/transfer.h"
 #include "core/widen.h"
 #include "cpu/device.h"
+#include "cpu/written.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -23,13 +24,17 @@ namespace gt {
 
 void Backend::run(const Command& command) {
   static const KernelDef& copy = kernel("copy", DeviceType::cpu);
+  cpu::note_writes(command);
   const auto memory = [](int64_t bytes) { return cpu::scratch(bytes, cpu::kWideScratch); };
   run_widened(command, copy, memory);
 }
 
 void Backend::write(void* to, const void* from, int64_t bytes) {
+  cpu::note_writes(to, bytes);
   std::memcpy(to, from, static_cast<size_t>(bytes));
 }
+
+void Backend::forget(const void* from, int64_t bytes) { cpu::forget_weights(from, bytes); }
 
 void Backend::read(const Tensor& tensor, void* to, ReadDone done, void* context) {
   copy_to_contiguous(tensor, to);
@@ -134,6 +139,22 @@ uint64_t Stream::resume() {
   return submit();
 }
 
+void Stream::forget(const void* from, int64_t bytes) {
+  if (closing()) return;
+  Command& command = next();
+  command.def = nullptr;
+  command.argc = 3;
+  command.always = 1;
+  command.waits = 0;
+  command.args[0].pointer = backend_.get();
+  command.args[1].pointer = const_cast<void*>(from);
+  command.args[2].integer = bytes;
+  command.run = [](const Command& c) {
+    static_cast<Backend*>(c.args[0].pointer)->forget(c.args[1].pointer, c.args[2].integer);
+  };
+  submit();
+}
+
 void Stream::run_kernel(const Command& command) {
   if (!profile_) return backend_->run(command);
   const auto now = [] {
@@ -229,6 +250,7 @@ void Engine::run() {
         Stream* stream = streams_[i];
         if (stream->closing_.load()) {
           streams_.erase(streams_.begin() + static_cast<ptrdiff_t>(i));
+          stream->backend().forget(nullptr, INT64_MAX);
           stream->detached_.store(true);  // the stream may be gone from here on
         } else {
           i++;

@@ -252,6 +252,7 @@ bool Environment::release(double id) {
 void Environment::free_storage(Storage* storage, Lane& lane) {
   const bool on_cpu = &lane == lanes_[0].get();
   if (on_cpu) external_delta_ -= storage->bytes;
+  if (storage->kept) lane.stream.forget(storage->data, storage->bytes);
   if (RecordedPool* const pool = storage->pool) {
     pool->allocator.deallocate(storage->data, storage->bytes);
     if (pool->unused()) std::erase_if(lane.pools_, [pool](const auto& p) { return p.get() == pool; });
@@ -345,6 +346,7 @@ void Environment::drop_recording(int64_t number) {
   gone->drop(freed);
   RecordedPool* const pool = &gone->pool();
   for (Storage* storage : freed) free_storage(storage, on);
+  on.stream.forget_all();  // weights that replays computed
   std::erase_if(on.pools_, [pool](const auto& p) { return p.get() == pool && p->unused(); });
 }
 

@@ -39,6 +39,8 @@ struct OptOut : Out {
 enum class ArgKind : uint8_t { in, out, inout, opt_in, opt_out, integer, number, boolean };
 
 constexpr bool kTakesHalf = true;
+// The number of the parameter of which a kernel may keep a copy; see Note [Kept weights].
+constexpr int kKeepsNothing = -1, kKeepsSecond = 1;
 
 enum class DeviceType : uint8_t { cpu = 0, cuda = 1 };
 constexpr int kDeviceTypes = 2;
@@ -52,6 +54,7 @@ struct KernelDef {
   ArgKind kinds[kMaxArgs];
   void (*run)(const Command&);
   bool takes_half;
+  int8_t keeps;
 };
 
 template <class T>
@@ -106,8 +109,10 @@ struct KernelTraits<Function> {
   }
 
   static consteval KernelDef define(const char* name, const char* params, DeviceType device, uint8_t isa,
-                                    void (*run)(const Command&), bool takes_half = false) {
-    KernelDef def{name, params, device, isa, sizeof...(Args), {}, run, takes_half};
+                                    void (*run)(const Command&), bool takes_half = false,
+                                    int keeps = kKeepsNothing) {
+    KernelDef def{
+        name, params, device, isa, sizeof...(Args), {}, run, takes_half, static_cast<int8_t>(keeps)};
     int i = 0;
     ((def.kinds[i++] = arg_kind<Args>()), ...);
     return def;

@@ -63,6 +63,9 @@ class Stream {
   void close();
   const Failure* failure() const { return failure_.load(std::memory_order_acquire); }
   uint64_t resume();
+  // Tells the backend, in the order of the commands, that memory was freed.
+  void forget(const void* from, int64_t bytes);
+  void forget_all() { forget(nullptr, INT64_MAX); }
 
  private:
   friend class Engine;

@@ -19,6 +19,7 @@ struct Storage {
   int32_t holds = 0;             // recordings that use it
   uint64_t written = 0;          // sequence number of the last command that wrote it as an output
   RecordedPool* pool = nullptr;  // where the memory is from, if a recording made it
+  bool kept = false;             // kernels may keep copies of it; see Note [Kept weights]
 };
 
 struct Tensor {

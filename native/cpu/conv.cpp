@@ -1,7 +1,7 @@
 // Convolutions of 1 to 3 spatial dimensions: forward, and the gradients of input and weight. A transposed
 // convolution is the gradient of the input. Activations are channels-last, weights plain (O, C / groups,
-// kernel…) and brought into the layout that oneDNN asks for with every call, which costs well under 1 % of
-// the work. bfloat16 is multiplied where the processor does that, never by Winograd's algorithm.
+// kernel…) and brought into the layout that oneDNN asks for; see Note [Kept weights]. bfloat16 is multiplied
+// where the processor does that, never by Winograd's algorithm.
 #include "core/conv.h"
 
 #include <optional>
@@ -166,7 +166,7 @@ bool forward_onednn(const Conv& p, const Tensor& x, const Tensor& weight, const 
         if (!usable(description, most)) return false;
         const auto x = made.tensor(d.x), weight = made.tensor(d.weight), y = made.tensor(d.y);
         const auto from = made.as(description.src_desc(), x);
-        const auto filter = made.as(description.weights_desc(), weight);
+        const auto filter = made.arranged(description.weights_desc(), weight);
         const auto to = made.target(description.dst_desc(), y);
         if (bias) {
           made.step<dnnl::convolution_forward>(description, {{DNNL_ARG_SRC, from},
@@ -183,7 +183,7 @@ bool forward_onednn(const Conv& p, const Tensor& x, const Tensor& weight, const 
     });
   }
   if (!plan->supported) return false;
-  plan->run("conv_forward", {x.raw, weight.raw, y.raw, bias ? bias->raw : nullptr});
+  plan->run("conv_forward", {x.raw, weight.raw, y.raw, bias ? bias->raw : nullptr}, &weight);
   return true;
 }
 
@@ -202,7 +202,7 @@ bool backward_data_onednn(const Conv& p, const Tensor& dy, const Tensor& weight,
         if (!usable(description, most)) return false;
         const auto dy = made.tensor(d.y), weight = made.tensor(d.weight), dx = made.tensor(d.x);
         const auto from = made.as(description.diff_dst_desc(), dy);
-        const auto filter = made.as(description.weights_desc(), weight);
+        const auto filter = made.arranged(description.weights_desc(), weight);
         const auto to = made.target(description.diff_src_desc(), dx);
         made.step<dnnl::convolution_backward_data>(
             description, {{DNNL_ARG_DIFF_DST, from}, {DNNL_ARG_WEIGHTS, filter}, {DNNL_ARG_DIFF_SRC, to}});
@@ -212,7 +212,7 @@ bool backward_data_onednn(const Conv& p, const Tensor& dy, const Tensor& weight,
     });
   }
   if (!plan->supported) return false;
-  plan->run("conv_backward_data", {dy.raw, weight.raw, dx.raw});
+  plan->run("conv_backward_data", {dy.raw, weight.raw, dx.raw}, &weight);
   return true;
 }
 
@@ -385,7 +385,7 @@ KERNEL(conv_forward,
        (In x, In weight, OptIn bias, Out y, int64_t stride_d, int64_t stride_h, int64_t stride_w,
         int64_t pad_d, int64_t pad_h, int64_t pad_w, int64_t dilation_d, int64_t dilation_h,
         int64_t dilation_w, int64_t groups, bool winograd),
-       kTakesHalf) {
+       kTakesHalf, kKeepsSecond) {
   const Conv p = make_conv("conv_forward", *x, *weight, *y, GT_CONV_ARGS);
   if (bias) check_bias("conv_forward", *bias, p, x->dtype);
   if (for_onednn(p, *x, *weight) && forward_onednn(p, *x, *weight, bias.tensor, *y, winograd)) return;
@@ -397,7 +397,7 @@ KERNEL(conv_backward_data,
        (In dy, In weight, Out dx, int64_t stride_d, int64_t stride_h, int64_t stride_w, int64_t pad_d,
         int64_t pad_h, int64_t pad_w, int64_t dilation_d, int64_t dilation_h, int64_t dilation_w,
         int64_t groups, bool winograd),
-       kTakesHalf) {
+       kTakesHalf, kKeepsSecond) {
   const Conv p = make_conv("conv_backward_data", *dx, *weight, *dy, GT_CONV_ARGS);
   if (for_onednn(p, *dy, *weight) && backward_data_onednn(p, *dy, *weight, *dx, winograd)) return;
   if (Types{dx->dtype, dy->dtype, weight->dtype}.any_half()) want_float();

@@ -7,6 +7,7 @@
 
 #include "core/kernel.h"
 #include "cpu/device.h"
+#include "cpu/kept_weights.h"
 
 namespace gt::cpu {
 
@@ -68,6 +69,16 @@ Plan::Memory Plan::as(const Desc& wanted, Memory from) {
   return to;
 }
 
+Plan::Memory Plan::arranged(const Desc& wanted, Memory weight) {
+  const Memory to = as(wanted, weight);
+  if (to == weight) return to;
+  arrange_.push_back(std::move(steps_.back()));
+  steps_.pop_back();
+  arranged_ = static_cast<int>(temporaries_.size()) - 1;
+  while (temporaries_[arranged_].memory != to) arranged_--;  // behind it is a scratchpad, if any
+  return to;
+}
+
 Plan::Memory Plan::target(const Desc& written, Memory to) {
   return memories_[to].get_desc() == written ? to : temporary(written);
 }
@@ -94,7 +105,25 @@ void Plan::note(const char* implementation) {
   if (std::strncmp(implementation, "ref", 3) == 0) cache().references++;
 }
 
-void Plan::run(const char* op, std::initializer_list<void*> data) {
+namespace {
+void execute(const dnnl::primitive& primitive, const std::vector<dnnl_exec_arg_t>& args) {
+  dnnl::error::wrap_c_api(dnnl_primitive_execute(primitive.get(), onednn_stream().get(),
+                                                 static_cast<int>(args.size()), args.data()),
+                          "could not execute a primitive");
+}
+}  // namespace
+
+void Plan::arrange(const Tensor* weight) {
+  const Temporary& to = temporaries_[arranged_];
+  dnnl::memory& memory = memories_[to.memory];
+  KeptWeight* const kept = weight ? kept_weight(*weight, memory.get_desc()) : nullptr;
+  memory.set_data_handle(kept ? kept->data : static_cast<char*>(scratch_) + to.offset);
+  if (kept && kept->filled) return;
+  for (const Step& step : arrange_) execute(step.primitive, step.args);
+  if (kept) kept->filled = true;
+}
+
+void Plan::run(const char* op, std::initializer_list<void*> data, const Tensor* weight) {
   Threads scope(threads);
   try {
     const auto* pointer = data.begin();
@@ -108,11 +137,8 @@ void Plan::run(const char* op, std::initializer_list<void*> data) {
         }
       }
     }
-    for (const Step& step : steps_) {
-      dnnl::error::wrap_c_api(dnnl_primitive_execute(step.primitive.get(), onednn_stream().get(),
-                                                     static_cast<int>(step.args.size()), step.args.data()),
-                              "could not execute a primitive");
-    }
+    if (arranged_ >= 0) arrange(weight);
+    for (const Step& step : steps_) execute(step.primitive, step.args);
   } catch (const dnnl::error& error) {
     onednn_failed(op, error);
   }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/tensor.h"
 #include "cpu/onednn.h"
 
 namespace gt::cpu {
@@ -64,6 +65,8 @@ class Plan {
   // A temporary in the layout a primitive asks for, filled from `from` (or `from` itself if it has that
   // layout).
   Memory as(const Desc& wanted, Memory from);
+  // The same for a weight, of which a copy may be kept; see Note [Kept weights]. One of a plan at most.
+  Memory arranged(const Desc& wanted, Memory weight);
   // A temporary that the next step writes and finish() brings into `to`; `to` itself if it has that layout.
   Memory target(const Desc& written, Memory to);
   template <class Primitive, class Description>
@@ -75,8 +78,8 @@ class Plan {
 
   Desc desc(Memory memory) const { return memories_[memory].get_desc(); }
 
-  // Data of the tensors, in the order in which they were declared.
-  void run(const char* op, std::initializer_list<void*> data);
+  // Data of the tensors, in the order in which they were declared, and the weight that was to be arranged.
+  void run(const char* op, std::initializer_list<void*> data, const Tensor* weight = nullptr);
 
   // False if oneDNN has no implementation; such a plan must not run.
   bool supported = true;
@@ -94,12 +97,15 @@ class Plan {
   };
   void step(const dnnl::primitive& primitive, const Desc& scratchpad,
             std::initializer_list<std::pair<int, Memory>> args);
+  void arrange(const Tensor* weight);
   void note(const char* implementation);
 
   std::vector<dnnl::memory> memories_;
   std::vector<int> tensors_;
   std::vector<Temporary> temporaries_;
   std::vector<Step> steps_;
+  std::vector<Step> arrange_;  // brings the weight into the temporary `arranged_`
+  int arranged_ = -1;
   int64_t scratch_bytes_ = 0;
   void* scratch_ = nullptr;  // where the temporaries point now
 };
