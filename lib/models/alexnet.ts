@@ -26,7 +26,6 @@
 // first two fully connected layers, not after them; weights start uniform in ±1/√fan-in, and biases too. An average pool to
 // 6x6 lets images of other sizes through, from 63x63.
 import { checkInteger, checkNumber, checkOptions } from "../check.js";
-import { ReLU } from "../nn/activation.js";
 import { Conv2d } from "../nn/conv.js";
 import { Dropout } from "../nn/dropout.js";
 import { Linear } from "../nn/linear.js";
@@ -58,28 +57,24 @@ export class AlexNet extends Module {
     checkInteger("AlexNet", "numClasses", numClasses, 1);
     checkInteger("AlexNet", "inChannels", inChannels, 1);
     checkNumber("AlexNet", "dropout", dropout, 0, 1);
-    this.features = new Sequential(
-      new Conv2d(inChannels, 64, 11, { stride: 4, padding: 2 }),
-      new ReLU(),
-      new MaxPool2d(3, { stride: 2 }),
-      new Conv2d(64, 192, 5, { padding: 2 }),
-      new ReLU(),
-      new MaxPool2d(3, { stride: 2 }),
-      new Conv2d(192, 384, 3, { padding: 1 }),
-      new ReLU(),
-      new Conv2d(384, 256, 3, { padding: 1 }),
-      new ReLU(),
-      new Conv2d(256, 256, 3, { padding: 1 }),
-      new ReLU(),
-      new MaxPool2d(3, { stride: 2 }),
-    );
+    // The numbers left out are those of torchvision's ReLUs, which the layers before them do themselves.
+    const activation = "relu";
+    this.features = new Sequential({
+      0: new Conv2d(inChannels, 64, 11, { stride: 4, padding: 2, activation }),
+      2: new MaxPool2d(3, { stride: 2 }),
+      3: new Conv2d(64, 192, 5, { padding: 2, activation }),
+      5: new MaxPool2d(3, { stride: 2 }),
+      6: new Conv2d(192, 384, 3, { padding: 1, activation }),
+      8: new Conv2d(384, 256, 3, { padding: 1, activation }),
+      10: new Conv2d(256, 256, 3, { padding: 1, activation }),
+      12: new MaxPool2d(3, { stride: 2 }),
+    });
     this.avgpool = new AdaptiveAvgPool2d(6);
-    // The numbers left out are those of torchvision's ReLUs, which the linear layers do themselves.
     this.classifier = new Sequential({
       0: new Dropout({ p: dropout }),
-      1: new Linear(256 * 6 * 6, 4096, { activation: "relu" }),
+      1: new Linear(256 * 6 * 6, 4096, { activation }),
       3: new Dropout({ p: dropout }),
-      4: new Linear(4096, 4096, { activation: "relu" }),
+      4: new Linear(4096, 4096, { activation }),
       6: new Linear(4096, numClasses),
     });
   }

@@ -23,7 +23,6 @@
 import { checkBoolean, checkInteger, checkNumber, checkOptions } from "../check.js";
 import { show } from "../dtype.js";
 import { ArgumentError } from "../errors.js";
-import { ReLU } from "../nn/activation.js";
 import { Conv2d } from "../nn/conv.js";
 import { Dropout } from "../nn/dropout.js";
 import { kaimingNormal_, normal_, zeros_ } from "../nn/init.js";
@@ -98,16 +97,19 @@ export class VGG extends Module {
   }
 }
 
-/** The five stacks. A ReLU that its batch norm or linear layer does itself leaves its number free, here and above. */
+/** The five stacks. A ReLU that the layer before it does itself leaves its number free, here and above. */
 function features(depth: keyof typeof stacks, inChannels: number, batchNorm: boolean): Sequential {
   const layers: Record<number, Module> = {};
   let next = 0;
   stacks[depth].forEach((count, i) => {
     const width = widths[i];
     for (let k = 0; k < count; k++) {
-      layers[next++] = new Conv2d(inChannels, width, 3, { padding: 1 });
-      layers[next++] = batchNorm ? new BatchNorm2d(width, { relu: true }) : new ReLU();
-      if (batchNorm) next++;
+      layers[next++] = new Conv2d(inChannels, width, 3, {
+        padding: 1,
+        activation: batchNorm ? undefined : "relu",
+      });
+      if (batchNorm) layers[next++] = new BatchNorm2d(width, { relu: true });
+      next++;
       inChannels = width;
     }
     layers[next++] = new MaxPool2d(2);

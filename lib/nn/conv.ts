@@ -24,7 +24,7 @@ export interface ConvTransposeLayerOptions extends ops.ConvTransposeOptions {
   bias?: boolean;
 }
 
-const convNames = ["stride", "padding", "dilation", "groups", "bias"] as const;
+const convNames = ["stride", "padding", "dilation", "groups", "activation", "bias"] as const;
 const transposeNames = ["stride", "padding", "outputPadding", "dilation", "groups", "bias"] as const;
 
 /** What the six layers share: a weight with a kernel of `dims` dimensions. */
@@ -49,6 +49,7 @@ abstract class Convolution<O extends ConvLayerOptions | ConvTransposeLayerOption
     const checked = checkOptions<O>(op, options, transposed ? transposeNames : convNames);
     const { bias = true, ...rest } = checked;
     checkBoolean(op, "bias", bias);
+    if ("activation" in rest) ops.checkActivation(op, rest.activation);
     this.options = rest;
     this.inChannels = checkInteger(op, "inChannels", inChannels, 1);
     this.outChannels = checkInteger(op, "outChannels", outChannels, 1);
@@ -107,6 +108,7 @@ export class Conv1d extends Convolution<ConvLayerOptions> {
 /**
  * {@link ops.conv2d} with its weight [outChannels, inChannels / groups, K₁, K₂] and bias.
  * @example new nn.Conv2d(3, 16, 3, { padding: 1 }).forward(ones([8, 3, 32, 32])).shape   // [8, 16, 32, 32]
+ * @example new nn.Conv2d(3, 16, 3, { activation: "relu" })   // with a ReLU after it
  */
 export class Conv2d extends Convolution<ConvLayerOptions> {
   constructor(inChannels: number, outChannels: number, kernelSize: Size, options?: ConvLayerOptions) {

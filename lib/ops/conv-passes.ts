@@ -16,6 +16,7 @@ import { allocate, type Tensor } from "../tensor.js";
 import { to } from "./copy.js";
 import { add_ } from "./inplace.js";
 import { sum } from "./reduce.js";
+import { gate } from "./unary.js";
 import { reshape } from "./view.js";
 
 /** What the three passes share. Lists have the spatial rank; padding is that before the first element. */
@@ -27,14 +28,22 @@ export interface Window {
   groups: number;
 }
 
-/** y (N, O, …) of `shape` from x (N, C, …) and weight (O, C / groups, …). */
-export function forward(x: Tensor, weight: Tensor, bias: Tensor | null, w: Window, shape: Shape): Tensor {
+/** y (N, O, …) of `shape` from x (N, C, …) and weight (O, C / groups, …), with relu if asked for. */
+export function forward(
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | null,
+  w: Window,
+  shape: Shape,
+  relu = false,
+): Tensor {
   const from = channelsLast(x);
   const y = allocate(shape, x.dtype, x.device, channelsLastStrides(shape));
   const filter = asContiguous(weight);
   const row = bias && asContiguous(bias);
   if (isNarrow(w, weight.shape, y)) {
-    kernels.conv_narrow(from.id, filter.id, row ? row.id : 0, y.id, w.padding[0], w.padding[1], false);
+    const [top, left] = w.padding;
+    kernels.conv_narrow(from.id, filter.id, row ? row.id : 0, y.id, top, left, false, relu);
   } else {
     kernels.conv_forward(
       from.id,
@@ -44,12 +53,15 @@ export function forward(x: Tensor, weight: Tensor, bias: Tensor | null, w: Windo
       ...steps(w),
       w.groups,
       isWinogradAllowed(),
+      relu,
     );
   }
   releaseCopy(filter, weight);
   if (row) releaseCopy(row, bias);
-  record(w.op, y, bias ? [from, weight, bias] : [from, weight], saved(from, weight), (dy) => {
-    const dys = channelsLast(dy);
+  const inputs = bias ? [from, weight, bias] : [from, weight];
+  // The gradient of relu sees in y where it was positive.
+  record(w.op, y, inputs, relu ? [...saved(from, weight), y] : saved(from, weight), (dy) => {
+    const dys = channelsLast(relu ? gate(dy, y, 0, Infinity) : dy);
     const dx = from.requiresGrad ? backwardData(dys, weight, null, w, from.shape) : null;
     if (bias?.requiresGrad && weight.requiresGrad && !isGradEnabled()) {
       return [dx, ...backwardWeightAndBias(from, dys, w, weight.shape, bias.shape)];
@@ -80,7 +92,7 @@ export function backwardData(
   if (isNarrow(w, weight.shape, dx)) {
     // A convolution again, with the kernel turned around.
     const padding = w.padding.map((p, i) => weight.shape[2 + i] - 1 - p);
-    kernels.conv_narrow(from.id, filter.id, 0, dx.id, padding[0], padding[1], true);
+    kernels.conv_narrow(from.id, filter.id, 0, dx.id, padding[0], padding[1], true, false);
   } else {
     kernels.conv_backward_data(from.id, filter.id, dx.id, ...steps(w), w.groups, isWinogradAllowed());
   }

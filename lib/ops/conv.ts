@@ -24,6 +24,8 @@ export interface ConvOptions {
   dilation?: number | readonly number[];
   /** Channels are split into this many groups, each with its own convolution. Default 1. */
   groups?: number;
+  /** What is applied to the result. Default: nothing. */
+  activation?: "relu";
 }
 
 /** Options of {@link convTranspose1d}, {@link convTranspose2d} and {@link convTranspose3d}. */
@@ -65,6 +67,7 @@ export function conv1d(x: Tensor, weight: Tensor, bias?: Tensor | null, options?
  * memory.
  * @throws {@link ShapeError} if sizes do not fit, {@link ArgumentError} for bad options.
  * @example conv2d(ones([8, 3, 32, 32]), ones([16, 3, 3, 3]), zeros([16]), { padding: 1 }).shape   // [8, 16, 32, 32]
+ * @example const y = conv2d(x, weight, bias, { padding: 1, activation: "relu" });   // relu(conv2d(…)), in the same memory
  */
 export function conv2d(x: Tensor, weight: Tensor, bias?: Tensor | null, options?: ConvOptions): Tensor {
   return conv("conv2d", 2, x, weight, bias, options);
@@ -154,7 +157,8 @@ function conv(
     autocastType &&
     inLowerPrecision([x, weight, bias], (x, weight, bias) => conv(op, rank, x, weight, bias, options));
   if (cast) return cast;
-  const o = checkOptions(op, options, ["stride", "padding", "dilation", "groups"]);
+  const o = checkOptions(op, options, ["stride", "padding", "dilation", "groups", "activation"]);
+  const activation = checkActivation(op, o.activation);
   checkOperands(op, rank, x, weight);
   const batched = x.rank === rank + 2;
   const groups = checkInteger(op, "groups", o.groups ?? 1, 1);
@@ -218,7 +222,7 @@ function conv(
   warnWithoutCudnn(x);
   const window: Window = { op, stride, padding: before, dilation, groups };
   const batch = batched ? x : reshape(x, [1, ...x.shape]);
-  const y = forward(batch, weight, bias ?? null, window, [batch.shape[0], O, ...out]);
+  const y = forward(batch, weight, bias ?? null, window, [batch.shape[0], O, ...out], activation === "relu");
   return batched ? y : reshape(y, y.shape.slice(1));
 }
 
@@ -296,6 +300,17 @@ function convTranspose(
 }
 
 // ---- checks ----
+
+/** Checks the activation that a convolution and its layer share. */
+export function checkActivation(op: string, activation: unknown): "relu" | undefined {
+  if (activation === undefined || activation === "relu") return activation;
+  throw new ArgumentError(`activation must be "relu", not ${show(activation)}`, {
+    op,
+    argument: "activation",
+    value: activation,
+    hint: "apply any other to the result",
+  });
+}
 
 function checkOperands(op: string, rank: number, x: Tensor, weight: Tensor): void {
   checkFloatTensor(op, "x", x);

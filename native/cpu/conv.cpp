@@ -376,21 +376,35 @@ void backward_weight_loops(const Conv& p, const Tensor& x, const Tensor& dy, con
   });
 }
 
+// In place, by the kernel of that name for this processor's instruction set. oneDNN could do it as part of
+// the convolution, but makes 0 of NaN, which hides a network that has diverged.
+void apply_relu(const Tensor& y) {
+  static const KernelDef& relu = kernel("relu", DeviceType::cpu);
+  Command command{};
+  command.def = &relu;
+  command.argc = 2;
+  command.args[0].tensor = command.args[1].tensor = &y;
+  relu.run(command);
+}
+
 }  // namespace
 
 // x (N, C, …), weight (O, C / groups, …), bias (O), y (N, O, …). Padding is that before the first element of
 // x; what is read after the last one follows from the size of y. `winograd` allows an algorithm
-// that multiplies less often where it is faster.
+// that multiplies less often where it is faster. `relu` replaces negative results by 0.
 KERNEL(conv_forward,
        (In x, In weight, OptIn bias, Out y, int64_t stride_d, int64_t stride_h, int64_t stride_w,
         int64_t pad_d, int64_t pad_h, int64_t pad_w, int64_t dilation_d, int64_t dilation_h,
-        int64_t dilation_w, int64_t groups, bool winograd),
+        int64_t dilation_w, int64_t groups, bool winograd, bool relu),
        kTakesHalf, kKeepsSecond) {
   const Conv p = make_conv("conv_forward", *x, *weight, *y, GT_CONV_ARGS);
   if (bias) check_bias("conv_forward", *bias, p, x->dtype);
-  if (for_onednn(p, *x, *weight) && forward_onednn(p, *x, *weight, bias.tensor, *y, winograd)) return;
-  if (Types{x->dtype, y->dtype, weight->dtype, type_of_bias(bias.tensor)}.any_half()) want_float();
-  dispatch_float("conv_forward", *x, [&]<class T>(T*) { forward_loops<T>(p, *x, *weight, bias.tensor, *y); });
+  if (!for_onednn(p, *x, *weight) || !forward_onednn(p, *x, *weight, bias.tensor, *y, winograd)) {
+    if (Types{x->dtype, y->dtype, weight->dtype, type_of_bias(bias.tensor)}.any_half()) want_float();
+    dispatch_float("conv_forward", *x,
+                   [&]<class T>(T*) { forward_loops<T>(p, *x, *weight, bias.tensor, *y); });
+  }
+  if (relu) apply_relu(*y);
 }
 
 KERNEL(conv_backward_data,

@@ -20,6 +20,7 @@ struct Narrow {
   int64_t pad_h, pad_w;  // rows and columns before the first element of x; may be negative
   int64_t band;          // output rows of one piece of work
   int64_t row;           // floats from one planar row to the next
+  float floor;           // results below are replaced by it
 };
 
 // Vectors of pixels that are summed together: enough of them to hide the latency of a multiply-add.
@@ -76,7 +77,10 @@ inline void convolve(const Narrow& p, const float* planes, int64_t first, int64_
       float* const to = y + (i * p.out_w + j) * O;
       const float* const from = reinterpret_cast<const float*>(sum);
       for (int64_t q = 0; q < count; q++) {
-        for (int o = 0; o < O; o++) to[q * O + o] = from[o * W * kLanes + q];
+        for (int o = 0; o < O; o++) {
+          const float v = from[o * W * kLanes + q];
+          to[q * O + o] = v > p.floor || v != v ? v : p.floor;
+        }
       }
     }
   }
@@ -106,8 +110,9 @@ inline void run(const Narrow& p, const float* x, const float* weight, const floa
 
 // y[n, o, i, j] = bias[o] + Σ x[n, c, i + k - pad_h, j + l - pad_w] · w[o, c, k, l], in float32. `flip` is
 // for the gradient of an input: the weight is then that of the forward pass, (C, O, …), and is read from its
-// far end.
-KERNEL(conv_narrow, (In x, In weight, OptIn bias, Out y, int64_t pad_h, int64_t pad_w, bool flip)) {
+// far end. `relu` replaces negative results by 0.
+KERNEL(conv_narrow,
+       (In x, In weight, OptIn bias, Out y, int64_t pad_h, int64_t pad_w, bool flip, bool relu)) {
   constexpr const char* op = "conv_narrow";
   for (const Tensor* t : {x.tensor, weight.tensor, y.tensor}) {
     check_rank(op, "x, weight and y", *t, 4, 4);
@@ -128,7 +133,8 @@ KERNEL(conv_narrow, (In x, In weight, OptIn bias, Out y, int64_t pad_h, int64_t 
            pad_h,
            pad_w,
            0,
-           0};
+           0,
+           relu ? 0.0f : -__builtin_inff()};
   require(op, p.o >= 1 && p.o <= kMostOutputs, "y must have 1 to 8 channels");
   require(op, y->shape[0] == p.n, "batch sizes differ");
   require(op, weight->shape[flip ? 1 : 0] == p.o && weight->shape[flip ? 0 : 1] == p.c,

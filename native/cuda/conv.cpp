@@ -37,18 +37,20 @@ void run(const ConvCall& call, const Tensor& result) {
 
 // x (N, C, …), weight (O, C / groups, …), bias (O), y (N, O, …). Padding is that before the first element of
 // x; what is read after the last one follows from the size of y. `winograd` allows algorithms that transform
-// x and multiply less often.
+// x and multiply less often. `relu` replaces negative results by 0.
 KERNEL(conv_forward,
        (In x, In weight, OptIn bias, Out y, int64_t stride_d, int64_t stride_h, int64_t stride_w,
         int64_t pad_d, int64_t pad_h, int64_t pad_w, int64_t dilation_d, int64_t dilation_h,
-        int64_t dilation_w, int64_t groups, bool winograd),
+        int64_t dilation_w, int64_t groups, bool winograd, bool relu),
        kTakesHalf) {
   constexpr const char* op = "conv_forward";
   want_one_type({y.tensor, x.tensor, weight.tensor, bias.tensor});
   const Conv p = make_conv(op, *x, *weight, *y, GT_CONV_ARGS);
   if (bias) check_bias(op, *bias, p, x->dtype);
-  run({op, Pass::forward, p, x->dtype, x->raw, weight->raw, y->raw, bias ? bias->raw : nullptr, winograd},
-      *y);
+  const ConvCall call{
+      op, Pass::forward, p, x->dtype, x->raw, weight->raw, y->raw, bias ? bias->raw : nullptr, winograd};
+  run(call, *y);
+  if (relu) apply_relu(call);
 }
 
 KERNEL(conv_backward_data,

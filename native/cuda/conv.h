@@ -40,5 +40,7 @@ int64_t weight_bytes(const ConvCall& call);
 
 // Adds the bias to every output.
 void add_bias(const ConvCall& call);
+// Replaces negative outputs by 0.
+void apply_relu(const ConvCall& call);
 
 }  // namespace gt::cuda

@@ -6,6 +6,7 @@
 #include "cuda/cublaslt.h"
 #include "cuda/launch.h"
 #include "cuda/stored.h"
+#include "shared/elementwise.h"
 
 namespace gt::cuda {
 namespace {
@@ -130,6 +131,12 @@ struct AddBias {
   GT_DEV void operator()(int64_t i) const { y[i] += bias[static_cast<Index>(i) % o]; }
 };
 
+template <class T, class P>
+struct ReluInPlace {
+  P y;
+  GT_DEV void operator()(int64_t i) const { y[i] = Relu<T>()(static_cast<T>(y[i])); }
+};
+
 // body(type of elements, type of indices).
 template <class Body>
 void with_types(Dtype dtype, bool small, const Body& body) {
@@ -188,6 +195,12 @@ void add_bias(const ConvCall& call) {
            AddBias<P, Index>{pointer_to<P>(call.y, call.dtype), pointer_to<P>(call.bias, call.dtype), o});
     };
     count < kMost32 ? run(static_cast<int32_t>(call.p.o)) : run(call.p.o);
+  });
+}
+
+void apply_relu(const ConvCall& call) {
+  with_pointers(is_half_type(call.dtype), call.dtype, [&]<class T, class P>(T*, P*) {
+    each(call.p.n * call.p.outputs() * call.p.o, ReluInPlace<T, P>{pointer_to<P>(call.y, call.dtype)});
   });
 }
 

@@ -197,7 +197,7 @@ it("the kernels of convolutions take float32 beside bfloat16, at every place", (
       const [x, weight, bias] = [like(a, ta), w.to(tw), b.to(tb)];
       const out = like(y, ty);
       out.zero_();
-      kernels.conv_forward(x.id, weight.id, bias.id, out.id, ...steps);
+      kernels.conv_forward(x.id, weight.id, bias.id, out.id, ...steps, false);
       close(out, y, precision(ty));
       const dy = like(y.to("bfloat16"), ta);
       const back = like(a, ty);

@@ -10,6 +10,7 @@ import {
   convTranspose3d,
   type Device,
   grad,
+  nn,
   ones,
   type Tensor,
   tensor,
@@ -242,6 +243,99 @@ testOp<ConvOptions | undefined>("conv2d", {
     },
   ],
 });
+
+// Narrow, direct, by loops, grouped, by Winograd's algorithm, without a batch, and empty.
+testOp<ConvOptions | undefined>("conv2d with relu", {
+  run: ([x, w, bias], params) => conv2d(x, w, bias, { ...params, activation: "relu" }),
+  reference: (inputs, params) => {
+    const z = convReference(2)(inputs, params);
+    return { shape: z.shape, data: z.data.map((v) => Math.max(v, 0)) };
+  },
+  samples: [
+    { inputs: [[2, 3, 4, 3], [2, 3, 3, 2], [2]] },
+    { inputs: [[1, 2, 5, 18], [3, 2, 3, 3], [3]], params: { padding: 1 } },
+    {
+      inputs: [
+        [1, 2, 5, 4],
+        [9, 2, 3, 3],
+      ],
+      params: { padding: 1, stride: 2 },
+    },
+    { inputs: [[3, 5, 4], [2, 3, 3, 2], [2]], params: { padding: [0, 1] } },
+    { inputs: [[1, 4, 4, 3], [4, 2, 3, 2], [4]], params: { groups: 2, padding: 1 } },
+    { inputs: [[0, 3, 5, 5], [2, 3, 3, 3], [2]] },
+    { inputs: [[2, 32, 17, 19], [32, 32, 3, 3], [32]], params: { padding: 1 }, gradients: false },
+  ],
+  tolerance: { float32: { rtol: 1.3e-6, atol: 2e-4 } },
+  gradientTolerance,
+  errors: [
+    {
+      name: "an unknown activation",
+      run: () => conv2d(zeros([1, 1, 3, 3]), zeros([1, 1, 3, 3]), null, { activation: "gelu" as never }),
+      code: "GT_INVALID_ARGUMENT",
+      message: 'conv2d: activation must be "relu", not "gelu"; apply any other to the result',
+    },
+    {
+      name: "an activation of a transposed convolution",
+      run: () =>
+        convTranspose2d(zeros([1, 1, 3, 3]), zeros([1, 1, 3, 3]), null, { activation: "relu" } as never),
+      code: "GT_INVALID_ARGUMENT",
+      message: /convTranspose2d: unknown option "activation"/,
+    },
+  ],
+});
+
+for (const { name, device, reason } of testDevices()) {
+  describe(`conv2d with relu on ${name}`, () => {
+    if (device === null) {
+      it.skip(`${reason}`, () => {});
+      return;
+    }
+    for (const channels of [1, 24]) {
+      it(`keeps NaN and infinities as relu does, ${channels} channels`, () => {
+        const x = tensor([NaN, Infinity, -Infinity, -1, 2], { shape: [1, 1, 1, 5], device });
+        const y = conv2d(x, ones([channels, 1, 1, 1], { device }), null, { activation: "relu" });
+        expect(y.select(1, channels - 1).toArraySync()).toEqual([
+          [[NaN, Infinity, 0, 0, expect.closeTo(2, 5)]],
+        ]);
+      });
+    }
+
+    for (const shape of [
+      [16, 3, 3, 3],
+      [4, 3, 3, 3],
+      [32, 3, 5, 5],
+    ]) {
+      it(`has the bits of relu after the convolution, and its gradients, weight [${shape}]`, () => {
+        const rng = new Rng(3);
+        const make = (s: number[]) =>
+          tensor(
+            Float32Array.from({ length: s.reduce((a, b) => a * b) }, () => rng.normal()),
+            { shape: s, device, requiresGrad: true },
+          );
+        const inputs = [make([2, 3, 12, 17]), make(shape), make([shape[0]])] as const;
+        const fused = conv2d(...inputs, { padding: 1, activation: "relu" });
+        const apart = conv2d(...inputs, { padding: 1 }).relu();
+        expect(fused.toArraySync()).toEqual(apart.toArraySync());
+        const weights = make([...fused.shape]).detach();
+        const got = grad(fused.mul(weights).sum(), [...inputs]);
+        const want = grad(apart.mul(weights).sum(), [...inputs]);
+        got.forEach((g, i) => expect(g.toArraySync()).toEqual(want[i].toArraySync()));
+      });
+    }
+
+    it("is a layer", () => {
+      const layer = new nn.Conv2d(3, 8, 3, { padding: 1, activation: "relu" }).to(device);
+      const x = ones([1, 3, 5, 5], { device });
+      const expected = conv2d(x, layer.weight, layer.bias, { padding: 1 }).relu();
+      expect(layer.forward(x).toArraySync()).toEqual(expected.toArraySync());
+      expect(layer.extraRepr()).toBe("3, 8, kernelSize=[3, 3], padding=1, activation=relu");
+      expect(() => new nn.Conv2d(3, 8, 3, { activation: "silu" as never })).toThrow(
+        /Conv2d: activation must be "relu"/,
+      );
+    });
+  });
+}
 
 testOp<ConvOptions | undefined>("conv1d", {
   run: ([x, w, bias], params) => conv1d(x, w, bias, params),
