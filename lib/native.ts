@@ -29,15 +29,18 @@ export interface Native {
   describeCuda(): string;
   /** False if there is no CUDA engine, or it has no such setting. */
   setCuda(name: string, value: number): boolean;
-  /** Of the last command on the device of a tensor. */
+  /** Of the last command, enqueued or recorded, on the device of a tensor. */
   sequence(id: number): number;
-  /** Starts recording what is enqueued; `ids` are inputs. See `lib/capture`. */
-  beginRecording(ids: readonly number[]): void;
-  /** The number of the recording. */
-  endRecording(): number;
+  /**
+   * Records what would be enqueued from now on, and gives the number of the recording; `ids` are inputs. See `lib/capture`. A lenient
+   * recording ends where a strict one refuses something.
+   */
+  beginRecording(ids: readonly number[], lenient: boolean): number;
+  /** Runs what was recorded; false if it has ended before. */
+  endRecording(): boolean;
   /** False if it freed a tensor from outside that it had used. */
   isRepeatable(recording: number): boolean;
-  /** Whether the memory of a tensor is of that recording. */
+  /** Whether the memory of a tensor was made by that recording. */
   isRecorded(recording: number, id: number): boolean;
   /** Enqueues a recording with other inputs; false, with nothing done, if a tensor that it uses is gone. */
   replay(recording: number, ...ids: number[]): boolean;

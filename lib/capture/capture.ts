@@ -31,17 +31,17 @@ export interface Captured<A extends unknown[], R> {
   [Symbol.dispose](): void;
 }
 
-/** Calls in a row that may turn out not to be repeatable before that is an error: a step settles after one or two. */
-const mostAttempts = 3;
+/** Calls in a row that may turn out not to be repeatable before that is an error: a step settles after two or three. */
+const mostAttempts = 4;
 
 /**
  * Records what `fn` computes and runs it again without JavaScript: with the memory laid out once, and the work of a whole
  * training step enqueued by one call.
  *
- * The first call runs `fn` as it is, so that it can make what lasts, such as the state of an optimizer. The next call of each
- * kind (dtypes, shapes and layouts of tensors, all other arguments by value, whether gradients are recorded, autocast,
- * switches, training or evaluation mode) runs it and records; calls like it are replays. Results, parameters, gradients, running
- * statistics, dropout masks and the state of optimizers are those of `fn` itself, bit by bit.
+ * The first call of each kind (dtypes, shapes and layouts of tensors, all other arguments by value, whether gradients are
+ * recorded, autocast, switches, training or evaluation mode) runs `fn` and records what it would compute, then computes it; calls
+ * like it are replays. One that makes what lasts, such as the state of an optimizer, is recorded again. Results, parameters,
+ * gradients, running statistics, dropout masks and the state of optimizers are those of `fn` itself, bit by bit.
  *
  * @param fn Makes its result from its arguments and from tensors outside that stay (parameters, buffers, states), which it may
  * change in place. Everything in it that is not a tensor operation happens only when it is recorded: printing, counting, random
@@ -77,13 +77,14 @@ const registry = new FinalizationRegistry<Set<number>>((numbers) => {
   for (const number of numbers) native.dropRecording(number);
 });
 
-/** Ends a recording that failed. */
-function abandon(): void {
+/** Ends a recording whose function failed, after running what it recorded until then. */
+function abandon(number: number): void {
   try {
-    native.dropRecording(native.endRecording());
+    native.endRecording();
   } catch {
-    // It says what was refused, which is known.
+    // It says what was refused, which is known, or fails behind what failed already.
   }
+  native.dropRecording(number);
 }
 
 class Recorder<A extends unknown[], R> {
@@ -92,7 +93,8 @@ class Recorder<A extends unknown[], R> {
   /** Their numbers, for the garbage collector. */
   private readonly numbers = new Set<number>();
   private results: Tensor[] = [];
-  private warm = false;
+  /** Until a call has ended, what a recording cannot hold only ends it: such a call may set things up. */
+  private isFirst = true;
   private attempts = 0;
 
   constructor(
@@ -107,11 +109,6 @@ class Recorder<A extends unknown[], R> {
   }
 
   call(args: A): R {
-    if (!this.warm) {
-      const result = detached(tidy(() => this.run(args, [])));
-      this.warm = true;
-      return result;
-    }
     const call = describeCall("capture", args);
     // A replay finds an input by its memory, which nothing else may share: no view, and no replay that writes its results there.
     const alone = ({ storage }: Tensor) =>
@@ -152,16 +149,18 @@ class Recorder<A extends unknown[], R> {
 
   private record(call: Call, args: A): R {
     while (this.recordings.length >= this.limit) this.drop(this.recordings[0]);
-    native.beginRecording(call.tensors.map((t) => t.id));
+    const number = native.beginRecording(
+      call.tensors.map((t) => t.id),
+      this.isFirst,
+    );
     let result: R;
     let noted: Effects;
     try {
       ({ result, effects: noted } = noting(() => detached(tidy(() => this.run(args, call.tensors)))));
     } catch (error) {
-      abandon();
+      abandon(number);
       throw error;
     }
-    const number = native.endRecording();
     const returned = new Set<Tensor | null>();
     eachTensor(result, (t) => returned.add(t));
     // Leaves of the function's own, and their gradients, are nobody's business.
@@ -169,6 +168,21 @@ class Recorder<A extends unknown[], R> {
       if (leaf.id !== 0 && !native.isRecorded(number, leaf.id)) continue;
       if (!returned.has(leaf.grad)) freeGrad(leaf);
       noted.grads.delete(leaf);
+    }
+    const made = (t: Tensor | null): t is Tensor =>
+      t !== null && t.id !== 0 && native.isRecorded(number, t.id);
+    const results = [...returned].filter(made);
+    const gradients = [...noted.grads.keys()].filter((leaf) => made(leaf.grad));
+    try {
+      const ended = native.endRecording();
+      this.isFirst = false;
+      if (!ended) return result;
+    } catch (error) {
+      native.dropRecording(number);
+      // They were not computed.
+      for (const t of results) t.dispose();
+      for (const leaf of gradients) freeGrad(leaf);
+      throw error;
     }
     const grads = new Set([...noted.grads.keys()].map((leaf) => leaf.grad));
     const lasting = noted.kept.filter((t) => t.id !== 0 && !grads.has(t) && native.isRecorded(number, t.id));
@@ -188,7 +202,7 @@ class Recorder<A extends unknown[], R> {
     this.numbers.add(number);
     const handles = recording.result(call);
     this.results = recording.handles;
-    for (const t of returned) if (t !== null && native.isRecorded(number, t.id)) t.dispose();
+    for (const t of results) t.dispose();
     return handles as R;
   }
 

@@ -15,7 +15,7 @@ namespace {
 napi_value memory_stats(napi_env env, napi_callback_info info) {
   return entry<1>(env, info, "memoryStats", [&](Addon& addon, napi_value* args) -> napi_value {
     Lane& lane = addon.environment.lane(as_integer(env, args[0], "device"));
-    const MemoryStats stats = lane.memory();
+    const MemoryStats stats = lane.allocator.stats();
     MemoryBudget& budget = lane.device.engine().budget();
     double* out = addon.environment.mailbox.get();
     out[0] = static_cast<double>(stats.allocated);

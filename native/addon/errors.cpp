@@ -26,7 +26,7 @@ napi_value make_error(Addon& addon, const char* code, const std::string& message
 
 napi_value failure_error(Addon& addon, const Failure& failure) {
   return make_error(addon, error_code_name(failure.code), failure.message, failure.kernel, failure.shapes,
-                    static_cast<double>(failure.sequence));
+                    static_cast<double>(failure.site ? failure.site : failure.sequence));
 }
 
 void throw_value(napi_env env, napi_value error) {

@@ -44,8 +44,8 @@ napi_value call_kernel(napi_env env, napi_callback_info info) {
     }
     environment.record_on(lane);
     if (environment.is_recording() && !lane.recording) {
-      fail(ErrorCode::capture, "%s runs on %s, but the captured function on another device",
-           binding.entry->name, lane.device.name());
+      environment.refuse_recording(std::string(binding.entry->name) + " runs on " + lane.device.name() +
+                                   ", but the captured function on another device");
     }
     Stream& stream = lane.stream;
     Command& command = stream.next();
@@ -85,8 +85,11 @@ napi_value call_kernel(napi_env env, napi_callback_info info) {
     command.def = def;
     command.argc = def->argc;
     command.always = command.waits = 0;
+    if (lane.recording) {
+      lane.recording->note(command);  // and the slot stays free
+      return nullptr;
+    }
     stream.submit();
-    if (lane.recording) lane.recording->note(command);
     if (addon.synchronous) synchronize(addon, lane);
     return nullptr;
   });

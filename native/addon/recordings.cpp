@@ -6,9 +6,10 @@
 namespace gt::addon {
 namespace {
 
-// beginRecording(ids): the tensors by these ids are inputs.
+// beginRecording(ids, lenient) → its number. The tensors by these ids are inputs. A lenient recording ends
+// where a strict one throws.
 napi_value begin_recording(napi_env env, napi_callback_info info) {
-  return entry<1>(env, info, "beginRecording", [&](Addon& addon, napi_value* args) -> napi_value {
+  return entry<2>(env, info, "capture", [&](Addon& addon, napi_value* args) {
     uint32_t count;
     if (napi_get_array_length(env, args[0], &count) != napi_ok)
       fail(ErrorCode::invalid_argument, "ids must be an array");
@@ -18,15 +19,20 @@ napi_value begin_recording(napi_env env, napi_callback_info info) {
       napi_get_element(env, args[0], i, &id);
       ids.push_back(as_number(env, id, "an id"));
     }
-    addon.environment.begin_recording(ids);
-    return nullptr;
+    return number(env, static_cast<double>(
+                           addon.environment.begin_recording(ids, as_boolean(env, args[1], "lenient"))));
   });
 }
 
-// endRecording() → its number.
+// endRecording() → whether there is one, or it has ended before. Runs what it recorded.
 napi_value end_recording(napi_env env, napi_callback_info info) {
-  return entry<0>(env, info, "endRecording", [&](Addon& addon, napi_value*) {
-    return number(env, static_cast<double>(addon.environment.end_recording()));
+  return entry<0>(env, info, "capture", [&](Addon& addon, napi_value*) {
+    Lane* const lane = addon.environment.recording_lane();
+    const bool ended = addon.environment.end_recording();
+    if (lane && addon.synchronous) synchronize(addon, *lane);
+    napi_value result;
+    napi_get_boolean(env, ended, &result);
+    return result;
   });
 }
 
@@ -40,13 +46,12 @@ napi_value is_repeatable(napi_env env, napi_callback_info info) {
   });
 }
 
-// isRecorded(number, id): whether the memory of a tensor is of that recording.
+// isRecorded(number, id): whether the memory of a tensor was made by that recording.
 napi_value is_recorded(napi_env env, napi_callback_info info) {
   return entry<2>(env, info, "isRecorded", [&](Addon& addon, napi_value* args) {
-    const Recording& recording = addon.environment.recording(as_integer(env, args[0], "number"));
     const Tensor* tensor = addon.environment.find(as_number(env, args[1], "id"));
     napi_value result;
-    napi_get_boolean(env, tensor->storage->pool == &recording.pool(), &result);
+    napi_get_boolean(env, tensor->storage->recording == as_integer(env, args[0], "number"), &result);
     return result;
   });
 }

@@ -92,16 +92,19 @@ napi_value write(napi_env env, napi_callback_info info) {
         for (size_t i = 0; i < bytes; i++) static_cast<uint8_t*>(to)[i] = static_cast<uint8_t*>(to)[i] != 0;
       }
     };
+    if (environment.is_recording() && tensor.storage->has_memory) {
+      environment.refuse_recording(
+          "a captured function writes numbers into a tensor that was made outside of it, which a replay "
+          "would "
+          "repeat");
+    }
     if (environment.is_recording()) {
-      if (!lane.recording || tensor.storage->pool != &lane.recording->pool()) {
-        fail(ErrorCode::capture,
-             "a captured function writes numbers into a tensor that was made outside of it, which a replay "
-             "would repeat");
-      }
       const std::unique_ptr<void, decltype(&std::free)> noted(std::malloc(bytes), &std::free);
       if (!noted) throw std::bad_alloc();
       copy(noted.get());
       lane.recording->note_write(tensor, noted.get(), static_cast<int64_t>(bytes));
+      tensor.storage->written = 0;
+      return nullptr;
     }
     if (tensor.device == 0 && !tensor.storage->kept && stream.idle() && !stream.failure()) {
       copy(tensor.raw);
@@ -131,12 +134,13 @@ napi_value write(napi_env env, napi_callback_info info) {
   });
 }
 
-// sequence(id): the number of the last command enqueued on the device of a tensor.
+// sequence(id): the number of the last command enqueued, or recorded, on the device of a tensor.
 napi_value sequence(napi_env env, napi_callback_info info) {
   return entry<1>(env, info, "sequence", [&](Addon& addon, napi_value* args) {
     Environment& environment = addon.environment;
     const Tensor& tensor = *environment.find(as_number(env, args[0], "id"));
-    return number(env, static_cast<double>(environment.lane(tensor.device).stream.enqueued()));
+    const Lane& lane = environment.lane(tensor.device);
+    return number(env, static_cast<double>(lane.recording ? lane.recording->site() : lane.stream.enqueued()));
   });
 }
 

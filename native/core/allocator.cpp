@@ -83,24 +83,46 @@ void* CachingAllocator::allocate(int64_t bytes) {
       slab_left_ -= size;
     }
   }
-  if (!data) {
-    fail(ErrorCode::out_of_memory,
-         "requested %lld bytes; %lld in use, %lld reserved by the process, limit %lld%s",
-         static_cast<long long>(bytes), static_cast<long long>(stats_.allocated),
-         static_cast<long long>(budget_.reserved.load()), static_cast<long long>(budget_.limit.load()),
-         source_.shortage().c_str());
-  }
-  stats_.allocated += size;
-  stats_.blocks++;
-  stats_.peak = std::max(stats_.peak, stats_.allocated);
+  if (!data) refuse(bytes);
+  count(size, 1);
   return data;
 }
 
 void CachingAllocator::deallocate(void* data, int64_t bytes) noexcept {
   const int index = class_of(std::max<int64_t>(bytes, 1));
-  stats_.allocated -= class_size(index);
-  stats_.blocks--;
+  count(-class_size(index), -1);
   free_[index].push_back(data);
+}
+
+void* CachingAllocator::allocate_exact(int64_t bytes) {
+  if (bytes < kLarge) return allocate(bytes);
+  if (bytes > kMax) refuse(bytes);
+  void* data = reserve_or_trim(bytes);
+  if (!data) refuse(bytes);
+  count(bytes, 1);
+  return data;
+}
+
+void CachingAllocator::deallocate_exact(void* data, int64_t bytes) noexcept {
+  if (bytes < kLarge) return deallocate(data, bytes);
+  count(-bytes, -1);
+  source_.unreserve(data, bytes);
+  stats_.reserved -= bytes;
+  budget_.reserved.fetch_sub(bytes);
+}
+
+void CachingAllocator::count(int64_t bytes, int64_t blocks) {
+  stats_.allocated += bytes;
+  stats_.blocks += blocks;
+  stats_.peak = std::max(stats_.peak, stats_.allocated);
+}
+
+void CachingAllocator::refuse(int64_t bytes) const {
+  fail(ErrorCode::out_of_memory,
+       "requested %lld bytes; %lld in use, %lld reserved by the process, limit %lld%s",
+       static_cast<long long>(bytes), static_cast<long long>(stats_.allocated),
+       static_cast<long long>(budget_.reserved.load()), static_cast<long long>(budget_.limit.load()),
+       source_.shortage().c_str());
 }
 
 void CachingAllocator::trim() {

@@ -42,6 +42,10 @@ class CachingAllocator {
   // 64-byte aligned; throws out_of_memory. The size of a block is rounded up to its class.
   void* allocate(int64_t bytes);
   void deallocate(void* data, int64_t bytes) noexcept;
+  // The same for a block that is of its own kind: not rounded up, and not cached if it is large. Commands
+  // that use it must have run when it is deallocated.
+  void* allocate_exact(int64_t bytes);
+  void deallocate_exact(void* data, int64_t bytes) noexcept;
   // Gives cached large blocks back to the source. Commands that still use them must have run: settle sees to
   // that.
   void trim();
@@ -58,6 +62,8 @@ class CachingAllocator {
     void* data;
     int64_t bytes;
   };
+  void count(int64_t bytes, int64_t blocks);
+  [[noreturn]] void refuse(int64_t bytes) const;
   void* reserve(int64_t bytes);
   void* reserve_or_trim(int64_t bytes);
 

@@ -41,12 +41,6 @@ void Backend::read(const Tensor& tensor, void* to, ReadDone done, void* context)
   done(context, nullptr, 0);
 }
 
-namespace {
-
-// How long the engine looks for work before it sleeps. Long enough to bridge the gaps between the operations
-// of a JavaScript step, short enough to leave an idle process idle.
-constexpr auto kSpin = std::chrono::microseconds(60);
-
 std::string shapes_of(const Command& command) {
   std::string text;
   if (!command.def) return text;
@@ -62,6 +56,12 @@ std::string shapes_of(const Command& command) {
   }
   return text;
 }
+
+namespace {
+
+// How long the engine looks for work before it sleeps. Long enough to bridge the gaps between the operations
+// of a JavaScript step, short enough to leave an idle process idle.
+constexpr auto kSpin = std::chrono::microseconds(60);
 
 }  // namespace
 
@@ -178,7 +178,8 @@ bool Stream::execute_one() {
   if (command.waits && !static_cast<std::atomic<bool>*>(command.args[0].pointer)->load()) return false;
   if (command.always || !failure_.load(std::memory_order_relaxed)) {
     ErrorCode code = ErrorCode::internal;
-    std::string message, kernel;
+    std::string message, kernel, shapes;
+    uint64_t site = 0;
     bool failed = false;
     try {
       if (command.def) {
@@ -191,6 +192,8 @@ bool Stream::execute_one() {
       code = error.code;
       message = error.message;
       kernel = error.kernel;
+      shapes = error.shapes;
+      site = error.site;
     } catch (const std::bad_alloc&) {
       failed = true;
       code = ErrorCode::out_of_memory;
@@ -203,8 +206,11 @@ bool Stream::execute_one() {
       message = "an exception of unknown type";
     }
     if (failed && !failure_.load()) {
-      if (command.def) kernel = command.def->name;
-      failure_.store(new Failure{code, message, kernel, shapes_of(command), command.sequence},
+      if (command.def) {
+        kernel = command.def->name;
+        shapes = shapes_of(command);
+      }
+      failure_.store(new Failure{code, message, kernel, shapes, command.sequence, site},
                      std::memory_order_release);
     }
   }

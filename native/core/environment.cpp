@@ -28,24 +28,32 @@ Lane::~Lane() {
 void Lane::close() {
   stream.close();
   allocator.settle = [] {};  // nothing runs any more
-  for (auto& pool : pools_) pool->allocator.settle = [] {};
 }
 
-MemoryStats Lane::memory() const {
-  MemoryStats all = allocator.stats();
-  for (const auto& pool : pools_) {
-    const MemoryStats& own = pool->allocator.stats();
-    // After its end, a recording keeps whatever it needed at its peak.
-    all.allocated += pool->recording || pool->abandoned ? own.allocated : own.peak;
-    all.peak += own.peak;
-    all.reserved += own.reserved;
-    all.blocks += own.blocks;
+// With GT_EXACT_MEMORY every tensor is an allocation of its own, so that a sanitizer sees its bounds.
+void* Lane::allocate(int64_t bytes) {
+#ifdef GT_EXACT_MEMORY
+  if (device.type() == DeviceType::cpu) return std::malloc(bytes ? static_cast<size_t>(bytes) : 1);
+#endif
+  return allocator.allocate(bytes);
+}
+
+void Lane::deallocate(void* data, int64_t bytes) {
+#ifdef GT_EXACT_MEMORY
+  if (device.type() == DeviceType::cpu) {
+    stream.settle();
+    return std::free(data);
   }
-  return all;
+#endif
+  allocator.deallocate(data, bytes);
 }
 
 void Lane::check_value(const Tensor& tensor) const {
   const uint64_t written = tensor.storage->written;
+  if (written == kNoValue) {
+    fail(ErrorCode::failed_value,
+         "the tensor holds no value: there was not enough memory for what computes it");
+  }
   for (const Window& window : windows_) {
     if (written >= window.from && written < window.to) {
       fail(ErrorCode::failed_value,
@@ -72,7 +80,7 @@ Environment::~Environment() {
     if (!slot.tensor) continue;
     if (--slot.tensor->storage->refs == 0) {
 #ifdef GT_EXACT_MEMORY
-      if (slot.tensor->device == 0 && !slot.tensor->storage->pool) std::free(slot.tensor->storage->data);
+      if (slot.tensor->device == 0 && slot.tensor->storage->has_memory) std::free(slot.tensor->storage->data);
 #endif
       delete slot.tensor->storage;
     }
@@ -192,20 +200,19 @@ double Environment::create(int64_t dtype, int64_t rank, bool strided, int64_t de
   probe.device = static_cast<int16_t>(device);
   const int64_t bytes = extent * static_cast<int64_t>(dtype_size(probe.dtype));
   record_on(on);
-  RecordedPool* const pool = on.recording ? &on.recording->pool() : nullptr;
-  CachingAllocator& allocator = pool ? pool->allocator : on.allocator;
-#ifdef GT_EXACT_MEMORY
-  void* data =
-      device == 0 && !pool ? std::malloc(bytes ? static_cast<size_t>(bytes) : 1) : allocator.allocate(bytes);
-#else
-  void* data = allocator.allocate(bytes);
-#endif
-  auto* storage = new Storage{data, bytes, 1, 0, 0, pool};
-  probe.raw = data;
-  probe.storage = storage;
+  if (on.recording) {
+    // Where it is found that this cannot be, the line that asked for it is known no more.
+    if (bytes > on.device.engine().budget().limit.load())
+      fail(ErrorCode::out_of_memory, "requested %lld bytes; limit %lld", static_cast<long long>(bytes),
+           static_cast<long long>(on.device.engine().budget().limit.load()));
+    probe.storage = on.recording->make(bytes);
+  } else {
+    probe.storage = new Storage{on.allocate(bytes), bytes, 1};
+    if (device == 0) external_delta_ += bytes;
+  }
+  probe.raw = probe.storage->data;
   Tensor* tensor = new_tensor(on);
   *tensor = probe;
-  if (device == 0) external_delta_ += bytes;
   return insert(tensor);
 }
 
@@ -250,29 +257,16 @@ bool Environment::release(double id) {
 }
 
 void Environment::free_storage(Storage* storage, Lane& lane) {
-  const bool on_cpu = &lane == lanes_[0].get();
-  if (on_cpu) external_delta_ -= storage->bytes;
-  if (storage->kept) lane.stream.forget(storage->data, storage->bytes);
-  if (RecordedPool* const pool = storage->pool) {
-    pool->allocator.deallocate(storage->data, storage->bytes);
-    if (pool->unused()) std::erase_if(lane.pools_, [pool](const auto& p) { return p.get() == pool; });
-  } else {
-#ifdef GT_EXACT_MEMORY
-    lane.stream.settle();
-    if (on_cpu) {
-      std::free(storage->data);
-    } else {
-      lane.device.engine().memory().unreserve(storage->data, storage->bytes);
-    }
-#else
-    lane.allocator.deallocate(storage->data, storage->bytes);
-#endif
+  if (storage->has_memory) {
+    if (&lane == lanes_[0].get()) external_delta_ -= storage->bytes;
+    if (storage->kept) lane.stream.forget(storage->data, storage->bytes);
+    lane.deallocate(storage->data, storage->bytes);
   }
   delete storage;
 }
 
-void Environment::begin_recording(const std::vector<double>& inputs) {
-  if (is_recording()) fail(ErrorCode::capture, "a captured function cannot be called within another one");
+int64_t Environment::begin_recording(const std::vector<double>& inputs, bool lenient) {
+  refuse_recording("a captured function cannot be called within another one");
   if (inputs.size() > Recording::kMaxInputs) {
     fail(ErrorCode::capture, "a captured function takes %d tensors at most, not %zu", Recording::kMaxInputs,
          inputs.size());
@@ -285,47 +279,61 @@ void Environment::begin_recording(const std::vector<double>& inputs) {
            lane(tensors[0]->device).device.name(), lane(tensors.back()->device).device.name());
     }
   }
-  if (tensors.empty()) {
+  recordings_.emplace_back();
+  lenient_ = lenient;
+  if (tensors.empty())
     awaits_lane_ = true;
-  } else {
-    Lane& on = lane(tensors[0]->device);
-    start_recording(on, std::move(tensors));
-  }
+  else
+    start_recording(lane(tensors[0]->device), tensors);
+  return static_cast<int64_t>(recordings_.size()) - 1;
 }
 
-void Environment::start_recording(Lane& on, std::vector<const Tensor*> inputs) {
-  // What earlier runs of the same step left in the cache would be there twice.
-  on.allocator.trim();
-  auto pool = std::make_unique<RecordedPool>(on.device.engine().memory(), on.device.engine().budget());
-  pool->allocator.settle = [&on] { on.stream.settle(); };
-  on.recording = std::make_unique<Recording>(on, *pool, std::move(inputs));
-  on.pools_.push_back(std::move(pool));
+void Environment::start_recording(Lane& on, const std::vector<const Tensor*>& inputs) {
+  const auto number = static_cast<int64_t>(recordings_.size()) - 1;
+  on.recording = std::make_unique<Recording>(on, number, inputs);
   recording_lane_ = &on;
   awaits_lane_ = false;
 }
 
-int64_t Environment::end_recording() {
-  record_on(lane(0));  // if it used no tensor at all
-  if (!recording_lane_) fail(ErrorCode::internal, "nothing is recorded");
+void Environment::finish_recording() {
+  Lane& on = *std::exchange(recording_lane_, nullptr);
+  recordings_.back() = std::move(on.recording);
   std::vector<Tensor*> living;
   for (const Slot& slot : slots_) {
     if (slot.tensor) living.push_back(slot.tensor);
   }
-  recording_lane_->recording->finish(living);
-  recordings_.push_back(std::move(recording_lane_->recording));
-  recording_lane_ = nullptr;
-  const int64_t number = static_cast<int64_t>(recordings_.size()) - 1;
-  if (const char* const why = std::exchange(refused_, nullptr)) {
-    drop_recording(number);
-    fail(ErrorCode::capture, "%s", why);
+  std::vector<Storage*> freed;
+  const std::optional<Error> shortage = recordings_.back()->finish(living, freed);
+  for (Storage* storage : freed) free_storage(storage, on);
+  if (&on == lanes_[0].get()) external_delta_ += recordings_.back()->bytes();
+  if (!shortage) return;
+  for (size_t i = 0; i < slots_.size(); i++) {
+    const Tensor* const tensor = slots_[i].tensor;
+    if (tensor && !tensor->storage->has_memory)
+      release(static_cast<double>(i) + slots_[i].generation * kSlots);
   }
-  return number;
+  drop_recording(static_cast<int64_t>(recordings_.size()) - 1);
+  throw *shortage;
 }
 
-void Environment::refuse_recording(const char* what) {
+bool Environment::end_recording() {
+  record_on(lane(0));  // if it used no tensor at all
+  if (!recording_lane_) return false;
+  const std::string refused = std::exchange(refused_, "");
+  finish_recording();
+  if (refused.empty()) return true;
+  drop_recording(static_cast<int64_t>(recordings_.size()) - 1);
+  throw Error(ErrorCode::capture, refused);
+}
+
+void Environment::refuse_recording(const std::string& what) {
   if (!is_recording()) return;
-  refused_ = what;
-  fail(ErrorCode::capture, "%s", what);
+  if (!lenient_) {
+    refused_ = what;
+    throw Error(ErrorCode::capture, what);
+  }
+  if (!std::exchange(awaits_lane_, false)) finish_recording();
+  drop_recording(static_cast<int64_t>(recordings_.size()) - 1);
 }
 
 Recording& Environment::recording(int64_t number) const {
@@ -343,11 +351,10 @@ void Environment::drop_recording(int64_t number) {
   Lane& on = gone->lane();
   on.allocator.settle();  // its replays are over
   std::vector<Storage*> freed;
+  if (&on == lanes_[0].get()) external_delta_ -= gone->arena_bytes();
   gone->drop(freed);
-  RecordedPool* const pool = &gone->pool();
   for (Storage* storage : freed) free_storage(storage, on);
   on.stream.forget_all();  // weights that replays computed
-  std::erase_if(on.pools_, [pool](const auto& p) { return p.get() == pool && p->unused(); });
 }
 
 int64_t Environment::take_external_delta() {

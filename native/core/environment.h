@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "core/allocator.h"
@@ -30,8 +31,8 @@ class Lane {
   // Stops the stream; whatever was enqueued and not begun is dropped. Safe to call twice.
   void close();
 
-  // Of the allocator and of what recordings made.
-  MemoryStats memory() const;
+  void* allocate(int64_t bytes);
+  void deallocate(void* data, int64_t bytes);
 
   Device& device;
   CachingAllocator allocator;
@@ -50,7 +51,6 @@ class Lane {
   };
   std::deque<Retired> retired_;  // released, but commands that name them may still be in the ring
   std::vector<Window> windows_;
-  std::vector<std::unique_ptr<RecordedPool>> pools_;
 };
 
 class Environment {
@@ -85,17 +85,19 @@ class Environment {
   bool only_cpu() const { return only_cpu_; }
 
   // See Note [Recordings]. One at a time, on the device of the inputs, or of the first tensor that is made or
-  // used.
-  void begin_recording(const std::vector<double>& inputs);
+  // used. Gives its number, to be replayed and dropped by. A lenient one ends where it meets what a recording
+  // cannot hold, and what follows is enqueued as always.
+  int64_t begin_recording(const std::vector<double>& inputs, bool lenient);
   void record_on(Lane& lane) {
     if (awaits_lane_) start_recording(lane, {});
   }
-  // Its number, to be replayed and dropped by; throws if something was refused meanwhile, which may have been
-  // lost in a promise.
-  int64_t end_recording();
+  // False if it has ended before. Throws if there is not enough memory, or if something was refused
+  // meanwhile, which may have been lost in a promise; there is no recording then.
+  bool end_recording();
+  Lane* recording_lane() const { return recording_lane_; }  // null while it is not known
   bool is_recording() const { return recording_lane_ != nullptr || awaits_lane_; }
-  // Refuses what a recording cannot hold.
-  void refuse_recording(const char* what);
+  // Refuses what a recording cannot hold, or ends it.
+  void refuse_recording(const std::string& what);
   Recording& recording(int64_t number) const;
   void drop_recording(int64_t number);
 
@@ -109,7 +111,8 @@ class Environment {
   };
   Lane& open_lane(int64_t device);
   void free_storage(Storage* storage, Lane& lane);
-  void start_recording(Lane& lane, std::vector<const Tensor*> inputs);
+  void start_recording(Lane& lane, const std::vector<const Tensor*>& inputs);
+  void finish_recording();
   double insert(Tensor* tensor);
   Tensor* new_tensor(Lane& lane);
   void read_shape(Tensor& tensor, int64_t rank, bool strided, int64_t& extent) const;
@@ -121,7 +124,8 @@ class Environment {
   std::vector<std::unique_ptr<Recording>> recordings_;
   Lane* recording_lane_ = nullptr;
   bool awaits_lane_ = false;  // a recording has begun, and its lane is not known yet
-  const char* refused_ = nullptr;
+  bool lenient_ = false;
+  std::string refused_;
   bool only_cpu_ = true;
   int64_t live_ = 0;
   int64_t external_delta_ = 0;

@@ -28,7 +28,11 @@ struct Error : std::exception {
   const char* what() const noexcept override { return message.c_str(); }
   ErrorCode code;
   std::string message;
-  std::string kernel;  // what failed, where that is not the command that threw
+  // What failed, where that is not the command that threw: its kernel, its tensors, and the number under
+  // which JavaScript knows where it was called.
+  std::string kernel;
+  std::string shapes;
+  uint64_t site = 0;
 };
 
 // printf-style; out of line so that kernels compiled for one instruction set share no inline string code.

@@ -25,7 +25,11 @@ struct Failure {
   std::string kernel;
   std::string shapes;
   uint64_t sequence;
+  uint64_t site = 0;  // see Error
 };
+
+// The tensors that a kernel reads, for an error.
+std::string shapes_of(const Command& command);
 
 class Stream {
  public:

@@ -9,18 +9,20 @@ namespace gt {
 
 constexpr int kMaxRank = 8;
 
-struct RecordedPool;
-
 // Memory shared by a tensor and its views. Touched on the JavaScript thread only.
 struct Storage {
   void* data = nullptr;
   int64_t bytes = 0;
-  int32_t refs = 0;              // tensors
-  int32_t holds = 0;             // recordings that use it
-  uint64_t written = 0;          // sequence number of the last command that wrote it as an output
-  RecordedPool* pool = nullptr;  // where the memory is from, if a recording made it
-  bool kept = false;             // kernels may keep copies of it; see Note [Kept weights]
+  int32_t refs = 0;        // tensors
+  int32_t holds = 0;       // recordings that use it
+  uint64_t written = 0;    // sequence number of the last command that wrote it as an output, or kNoValue
+  int64_t recording = -1;  // the number of the one that made it
+  bool has_memory = true;  // false while that is at work: `data` is then no address
+  bool kept = false;       // kernels may keep copies of it; see Note [Kept weights]
 };
+
+// Never had a value.
+constexpr uint64_t kNoValue = UINT64_MAX;
 
 struct Tensor {
   void* raw = nullptr;  // the first element: storage start plus offset
