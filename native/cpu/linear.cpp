@@ -11,6 +11,7 @@
 #include "cpu/gemm.h"
 #include "cpu/isa.h"
 #include "cpu/line_sums.h"
+#include "cpu/matvec.h"
 #include "cpu/parallel.h"
 #include "shared/convert.h"
 #include "shared/elementwise.h"
@@ -60,6 +61,10 @@ void multiply(const Problem& p, T* y) {
   const auto* const a = reinterpret_cast<const T*>(p.a.data);
   const auto* const b = reinterpret_cast<const T*>(p.b.data);
   if constexpr (sizeof(T) == sizeof(float)) {
+    if (p.y.rows == 1 && p.b.row == 1 && (p.a.column == 1 || p.a.columns == 1)) {
+      vector_product(b, p.b.column, a, static_cast<const T*>(p.bias), p.y.columns, p.a.columns, y);
+      return;
+    }
     if (gemm("linear", gemm_of(p), a, b, p.bias, y)) return;
   }
   product_loops(p, a, b, y);

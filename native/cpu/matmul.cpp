@@ -1,6 +1,6 @@
 // Matrix products: y = op(a) · op(b) + bias, where op may transpose. float32 goes to oneDNN with the strides
-// as they are, so that transposed inputs cost no copy, and bfloat16 where the processor multiplies it; other
-// dtypes and odd strides take plain loops.
+// as they are, so that transposed inputs cost no copy, or to matvec where a is a single row, and bfloat16
+// where the processor multiplies it; other dtypes and odd strides take plain loops.
 #include "core/matmul.h"
 
 #include <type_traits>
@@ -81,6 +81,40 @@ bool run_onednn(Problem p) {
   return true;
 }
 
+// One row times a matrix with dense columns: false where it is something else.
+bool run_matvec(const Problem& p) {
+  if (p.rank > 0 || p.y.rows != 1 || (p.a.column != 1 && p.a.columns != 1) || p.b.row != 1 ||
+      (p.y.column != 1 && p.y.columns != 1)) {
+    return false;
+  }
+  static const KernelDef& kernel = gt::kernel("matvec", DeviceType::cpu);
+  const auto vector = [](void* data, int64_t size) {
+    Tensor t;
+    t.raw = data;
+    t.rank = 1;
+    t.numel = t.shape[0] = size;
+    t.strides[0] = 1;
+    return t;
+  };
+  const int64_t n = p.y.columns, k = p.a.columns;
+  const Tensor x = vector(p.a.data, k), y = vector(p.y.data, n), bias = vector(p.bias, n);
+  Tensor weight = vector(p.b.data, n);
+  weight.rank = 2;
+  weight.numel = n * k;
+  weight.shape[1] = k;
+  weight.strides[0] = p.b.column;
+  weight.strides[1] = 1;
+  Command command{};
+  command.def = &kernel;
+  command.argc = 4;
+  command.args[0].tensor = &x;
+  command.args[1].tensor = &weight;
+  command.args[2].tensor = p.bias ? &bias : nullptr;
+  command.args[3].tensor = &y;
+  kernel.run(command);
+  return true;
+}
+
 // Sums in an unsigned type where T is an integer, so that overflow wraps.
 template <class T>
 struct Wrapping {
@@ -149,7 +183,7 @@ KERNEL(matmul, (In a, In b, OptIn bias, Out y, bool transpose_a, bool transpose_
     if (!multiplies_bfloat16() || p.a.columns == 0 || !run_onednn(p)) want_float();
     return;
   }
-  if (y->dtype == Dtype::f32 && p.a.columns > 0 && run_onednn(p)) return;
+  if (y->dtype == Dtype::f32 && p.a.columns > 0 && (run_matvec(p) || run_onednn(p))) return;
   dispatch_numeric("matmul", *y, [&]<class T>(T*) { loops<T>(p); });
 }
 

@@ -19,6 +19,10 @@ testOp("linear", {
   run: ([x, weight, bias]) => linear(x, weight, bias),
   reference: linearReference,
   samples: [
+    // One row, for vectors with and without a rest, and for several threads.
+    { inputs: [[1, 15], [3, 15], [3]] },
+    { inputs: [[1, 257], [67, 257], [67]], gradients: false },
+    { inputs: [[1, 304], [1031, 304], [1031]], gradients: false },
     { inputs: [[2, 3], [4, 3], [4]] },
     {
       inputs: [
@@ -145,6 +149,10 @@ for (const [options, f] of activations) {
       { inputs: [[2, 3], [0, 3], [0]] },
       { inputs: [[2, 0], [3, 0], [3]] },
       { inputs: [[33, 257], [67, 257], [67]], gradients: false },
+      // One row, for vectors with and without a rest, and for several threads.
+      { inputs: [[1, 15], [3, 15], [3]] },
+      { inputs: [[1, 257], [67, 257], [67]], gradients: false },
+      { inputs: [[1, 304], [1031, 304], [1031]], gradients: false },
       { inputs: [[70, 65], [136, 65], [136]], gradients: false },
     ],
     tolerance: {
