@@ -126,13 +126,13 @@ napi_value stop_profile(napi_env env, napi_callback_info info) {
       throw std::bad_alloc();
     napi_create_typedarray(env, napi_float64_array, count * kFields, buffer, 0, &numbers);
     auto* out = static_cast<double*>(memory);
-    std::vector<const KernelDef*> known;
+    std::vector<const char*> known;
     for (const ProfileEvent& event : profile->events) {
       const auto at =
           static_cast<size_t>(std::find(known.begin(), known.end(), event.kernel) - known.begin());
       if (at == known.size()) {
         known.push_back(event.kernel);
-        napi_set_element(env, names, static_cast<uint32_t>(at), text(env, event.kernel->name));
+        napi_set_element(env, names, static_cast<uint32_t>(at), text(env, event.kernel));
       }
       *out++ = static_cast<double>(at);
       *out++ = static_cast<double>(event.start);

@@ -7,8 +7,9 @@
 // constants, so that finding them runs no code of a file that was compiled for an instruction set this
 // processor may not have.
 //
-// A kernel that reads and writes 16-bit floats itself is KERNEL(copy, (In x, Out y), kTakesHalf); see
-// Note [16-bit floats] in widen.h for the others.
+// A kernel that reads and writes 16-bit floats itself is KERNEL(gather, (…), kTakesHalf); see
+// Note [16-bit floats] in widen.h for the others. One that also makes each element of its result from the
+// elements at the same place of its operands alone is kPointwise; see Note [Chains] in chain.h.
 #pragma once
 #include <cstdint>
 #include <type_traits>
@@ -38,7 +39,8 @@ struct OptOut : Out {
 
 enum class ArgKind : uint8_t { in, out, inout, opt_in, opt_out, integer, number, boolean };
 
-constexpr bool kTakesHalf = true;
+// What a kernel says of itself.
+constexpr int kTakesHalf = 1, kPointwise = 2 | kTakesHalf;
 // The number of the parameter of which a kernel may keep a copy; see Note [Kept weights].
 constexpr int kKeepsNothing = -1, kKeepsSecond = 1;
 
@@ -53,7 +55,7 @@ struct KernelDef {
   uint8_t argc;
   ArgKind kinds[kMaxArgs];
   void (*run)(const Command&);
-  bool takes_half;
+  bool takes_half, pointwise;
   int8_t keeps;
 };
 
@@ -109,10 +111,17 @@ struct KernelTraits<Function> {
   }
 
   static consteval KernelDef define(const char* name, const char* params, DeviceType device, uint8_t isa,
-                                    void (*run)(const Command&), bool takes_half = false,
-                                    int keeps = kKeepsNothing) {
-    KernelDef def{
-        name, params, device, isa, sizeof...(Args), {}, run, takes_half, static_cast<int8_t>(keeps)};
+                                    void (*run)(const Command&), int says = 0, int keeps = kKeepsNothing) {
+    KernelDef def{name,
+                  params,
+                  device,
+                  isa,
+                  sizeof...(Args),
+                  {},
+                  run,
+                  (says & kTakesHalf) != 0,
+                  says == kPointwise,
+                  static_cast<int8_t>(keeps)};
     int i = 0;
     ((def.kinds[i++] = arg_kind<Args>()), ...);
     return def;

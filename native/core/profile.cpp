@@ -38,7 +38,7 @@ double operations_of(const char* name, const Tensor* const* t) {
 }  // namespace
 
 ProfileEvent describe_event(const Command& command) {
-  ProfileEvent event{command.def, 0, 0, 0, 0};
+  ProfileEvent event{command.def->name, 0, 0, 0, 0};
   const Tensor* tensors[kMaxArgs] = {};
   int count = 0;
   bool whole = true;

@@ -8,7 +8,7 @@
 namespace gt {
 
 struct ProfileEvent {
-  const KernelDef* kernel;
+  const char* kernel;
   int64_t start, end;  // nanoseconds of the steady clock
   int64_t bytes;       // of all tensors that it names
   double operations;   // multiplications and additions, for kernels that are counted in them; else 0

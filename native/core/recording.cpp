@@ -1,5 +1,6 @@
 #include "core/recording.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 
@@ -98,6 +99,57 @@ void Recording::note_write(const Tensor& to, const void* from, int64_t bytes) {
   add(step);
 }
 
+// Finds what can run as one; see Note [Chains]. All of a chain is one moment for the memory it uses.
+void Recording::find_chains() {
+  if (lane_.device.type() != DeviceType::cpu) return;
+  std::vector<const Command*> commands;
+  for (const Step& step : steps_) commands.push_back(step.write < 0 ? &step.command : nullptr);
+  for (size_t at = 0; at < commands.size();) {
+    size_t count = chain_length(commands, at);
+    std::unique_ptr<Chain> chain;
+    const auto first = static_cast<int64_t>(at);
+    for (; count >= 2; count /= 2) {
+      std::vector<Command> parts;
+      for (size_t i = at; i < at + count; i++) parts.push_back(*commands[i]);
+      chain = std::make_unique<Chain>(std::move(parts));
+      chain->find_locals([&](const Tensor& t) {
+        const auto found = indices_.find(t.storage);
+        if (found == indices_.end() || t.raw != t.storage->data || t.storage->refs > 0) return false;
+        const Made& made = made_[found->second];
+        return made.first >= first && made.last < first + static_cast<int64_t>(count);
+      });
+      if (chain->fits()) break;
+    }
+    if (count < 2) {
+      at++;
+      continue;
+    }
+    for (const Chain::Operand& operand : chain->operands()) {
+      const auto found = indices_.find(operand.whole->storage);
+      if (found == indices_.end()) continue;
+      Made& made = made_[found->second];
+      if (operand.slot >= 0) {
+        made.first = -1;
+      } else {
+        made.first = std::min(made.first, first);
+        made.last = std::max(made.last, first + static_cast<int64_t>(count) - 1);
+      }
+    }
+    chains_.push_back({at, std::move(chain)});
+    at += count;
+  }
+}
+
+// Puts every chain in the place of its steps.
+void Recording::join_chains() {
+  for (auto chain = chains_.rbegin(); chain != chains_.rend(); ++chain) {
+    const auto first = steps_.begin() + static_cast<std::ptrdiff_t>(chain->first);
+    const auto count = static_cast<std::ptrdiff_t>(chain->chain->commands().size());
+    first->command = chain->chain->command();
+    steps_.erase(first + 1, first + count);
+  }
+}
+
 void Recording::find_memory() {
   std::vector<Storage*> temporaries;
   std::vector<PlannedBlock> blocks;
@@ -112,13 +164,20 @@ void Recording::find_memory() {
       blocks.push_back({storage.bytes, made.first, made.last});
     }
   }
+  const size_t own = blocks.size();
+  for (const JoinedSteps& joined : chains_) {
+    const auto moment = static_cast<int64_t>(joined.first);
+    blocks.push_back({joined.chain->slot_bytes(), moment, moment});
+  }
   if (blocks.empty()) return;
   const int64_t bytes = plan_memory(blocks);
   // What earlier runs of the same step left in the cache would be there twice.
   lane_.allocator.trim();
   arena_ = lane_.allocator.allocate_exact(bytes);
   arena_bytes_ = bytes;
-  for (size_t i = 0; i < blocks.size(); i++) {
+  for (size_t i = own; i < blocks.size(); i++)
+    chains_[i - own].chain->place_slots(static_cast<char*>(arena_) + blocks[i].offset);
+  for (size_t i = 0; i < own; i++) {
     temporaries[i]->data = static_cast<char*>(arena_) + blocks[i].offset;
     temporaries[i]->has_memory = true;
   }
@@ -162,9 +221,11 @@ std::optional<Error> Recording::finish(const std::vector<Tensor*>& living, std::
   std::optional<Error> shortage;
   std::unordered_set<const Storage*> valued;
   try {
+    find_chains();
     find_memory();
   } catch (const Error& error) {
     shortage = error;
+    chains_.clear();
     leave_out_what_lacks_memory(valued);
   }
   const auto move = [this](Tensor& tensor) {
@@ -174,6 +235,7 @@ std::optional<Error> Recording::finish(const std::vector<Tensor*>& living, std::
     return true;
   };
   for (Tensor& tensor : tensors_) move(tensor);
+  join_chains();
   for (Write& write : writes_) write.lasts = write.to->storage->refs > 0;
   for (Tensor* tensor : living) {
     if (move(*tensor)) hold(tensor->storage);

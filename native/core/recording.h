@@ -16,6 +16,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "core/chain.h"
 #include "core/command.h"
 #include "core/error.h"
 #include "core/tensor.h"
@@ -81,10 +82,16 @@ class Recording {
     int input;
     int64_t offset;  // in bytes from the first element of the input
   };
+  struct JoinedSteps {
+    size_t first;
+    std::unique_ptr<Chain> chain;
+  };
   Tensor* keep(const Tensor& tensor);
   void hold(Storage* storage);
   void add(Step step);
+  void find_chains();
   void find_memory();
+  void join_chains();
   void leave_out_what_lacks_memory(std::unordered_set<const Storage*>& valued);
   void enqueue(const std::vector<const Tensor*>& inputs);
   void run(const Command& replay);
@@ -98,6 +105,7 @@ class Recording {
   std::vector<Made> made_;                              // while recording
   std::unordered_map<const Storage*, size_t> indices_;  // of these
   std::vector<Step> steps_;
+  std::vector<JoinedSteps> chains_;
   std::deque<Write> writes_;
   std::vector<Patch> patches_;
   std::unordered_set<Storage*> held_, written_;

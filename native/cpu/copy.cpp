@@ -5,14 +5,14 @@
 
 namespace gt::cpu {
 
-KERNEL(copy, (In x, Out y), kTakesHalf) {
+KERNEL(copy, (In x, Out y), kPointwise) {
   dispatch_stored(y->dtype, [&]<class Y>(Y*) {
     dispatch_stored(x->dtype,
                     [&]<class X>(X*) { map_unary<Y, X>("copy", *y, *x, [](X v) { return convert<Y>(v); }); });
   });
 }
 
-KERNEL(fill, (Out y, double value), kTakesHalf) {
+KERNEL(fill, (Out y, double value), kPointwise) {
   dispatch_stored(y->dtype, [&]<class Y>(Y*) {
     const Y v = convert<Y>(value);
     Y* const to = y->data<Y>();

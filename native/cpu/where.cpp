@@ -5,7 +5,7 @@
 namespace gt::cpu {
 
 // Only the size of the elements matters; 16-bit floats go through float32 as in other elementwise kernels.
-KERNEL(where, (In condition, OptIn a, double a_value, OptIn b, double b_value, Out y), kTakesHalf) {
+KERNEL(where, (In condition, OptIn a, double a_value, OptIn b, double b_value, Out y), kPointwise) {
   check_dtype("where", "condition", *condition, Dtype::boolean);
   if (a) check_dtype("where", "a", *a, y->dtype);
   if (b) check_dtype("where", "b", *b, y->dtype);

@@ -29,8 +29,8 @@ inline void classify(const char* name, const Tensor& x, const Tensor& y) {
 }  // namespace
 
 #define COMPARE(name, F)                                                           \
-  KERNEL(name, (In a, In b, Out y), kTakesHalf) { compare<F>(#name, *a, *b, *y); } \
-  KERNEL(name##_scalar, (In x, double value, bool reversed, Out y), kTakesHalf) {  \
+  KERNEL(name, (In a, In b, Out y), kPointwise) { compare<F>(#name, *a, *b, *y); } \
+  KERNEL(name##_scalar, (In x, double value, bool reversed, Out y), kPointwise) {  \
     compare_scalar<F>(#name, *x, value, reversed, *y);                             \
   }
 
@@ -41,19 +41,19 @@ COMPARE(le, Le)
 
 #undef COMPARE
 
-KERNEL(is_nan, (In x, Out y), kTakesHalf) { classify<IsNan>("is_nan", *x, *y); }
-KERNEL(is_finite, (In x, Out y), kTakesHalf) { classify<IsFinite>("is_finite", *x, *y); }
+KERNEL(is_nan, (In x, Out y), kPointwise) { classify<IsNan>("is_nan", *x, *y); }
+KERNEL(is_finite, (In x, Out y), kPointwise) { classify<IsFinite>("is_finite", *x, *y); }
 
 // On bool tensors, these are the arithmetic of truth values.
-KERNEL(logical_and, (In a, In b, Out y)) {
+KERNEL(logical_and, (In a, In b, Out y), kPointwise) {
   check_dtype("logical_and", "y", *y, Dtype::boolean);
   binary_as<Mul, bool>("logical_and", *a, *b, *y);
 }
-KERNEL(logical_or, (In a, In b, Out y)) {
+KERNEL(logical_or, (In a, In b, Out y), kPointwise) {
   check_dtype("logical_or", "y", *y, Dtype::boolean);
   binary_as<Add, bool>("logical_or", *a, *b, *y);
 }
-KERNEL(logical_xor, (In a, In b, Out y)) {
+KERNEL(logical_xor, (In a, In b, Out y), kPointwise) {
   check_dtype("logical_xor", "y", *y, Dtype::boolean);
   binary_as<Ne, bool>("logical_xor", *a, *b, *y);
 }

@@ -10,9 +10,9 @@
 namespace gt::GT_ENGINE {
 
 #define UNARY(name, F, unary) \
-  KERNEL(name, (In x, Out y), kTakesHalf) { unary<F>(#name, *x, *y); }
+  KERNEL(name, (In x, Out y), kPointwise) { unary<F>(#name, *x, *y); }
 #define BACKWARD(name, F) \
-  KERNEL(name, (In dy, In saved, Out dx), kTakesHalf) { binary_float<F>(#name, *dy, *saved, *dx); }
+  KERNEL(name, (In dy, In saved, Out dx), kPointwise) { binary_float<F>(#name, *dy, *saved, *dx); }
 
 UNARY(neg, Neg, unary_numeric)
 UNARY(abs, Abs, unary_numeric)
@@ -56,15 +56,15 @@ BACKWARD(gelu_tanh_backward, GeluTanhBackward)
 #undef UNARY
 #undef BACKWARD
 
-KERNEL(leaky_relu, (In x, double slope, Out y), kTakesHalf) {
+KERNEL(leaky_relu, (In x, double slope, Out y), kPointwise) {
   unary_float<LeakyRelu>("leaky_relu", *x, *y, slope);
 }
 
-KERNEL(elu, (In x, double alpha, double scale, Out y), kTakesHalf) {
+KERNEL(elu, (In x, double alpha, double scale, Out y), kPointwise) {
   unary_float<Elu>("elu", *x, *y, alpha, scale);
 }
 
-KERNEL(softplus, (In x, double beta, double threshold, Out y), kTakesHalf) {
+KERNEL(softplus, (In x, double beta, double threshold, Out y), kPointwise) {
   unary_float<Softplus>("softplus", *x, *y, beta, threshold);
 }
 
@@ -84,7 +84,7 @@ inline T bound(double value) {
 
 }  // namespace
 
-KERNEL(clamp, (In x, double low, double high, Out y), kTakesHalf) {
+KERNEL(clamp, (In x, double low, double high, Out y), kPointwise) {
   check_dtype("clamp", "y", *y, x->dtype);
   dispatch_numeric("clamp", *x, [&]<class T>(T*) {
     const Clamp<T> f{bound<T>(low), bound<T>(high)};
@@ -93,7 +93,7 @@ KERNEL(clamp, (In x, double low, double high, Out y), kTakesHalf) {
 }
 
 // See Gate: the gradient of relu, clamp and their like.
-KERNEL(gate, (In dy, In x, double low, double high, double outside, double border, Out dx), kTakesHalf) {
+KERNEL(gate, (In dy, In x, double low, double high, double outside, double border, Out dx), kPointwise) {
   check_dtype("gate", "dy", *dy, dx->dtype);
   check_dtype("gate", "x", *x, dx->dtype);
   dispatch_float("gate", *dx, [&]<class T>(T*) {
