@@ -76,7 +76,7 @@ describe("a chain", () => {
     expect(kernels[0].split("+")).toEqual([
       ...["mul", "mul", "mulScalar", "add", "mulScalar", "tanh", "addScalar", "mul", "mulScalar"],
     ]);
-    expect(kernels.slice(1)).toEqual(["sum", "mulScalar", "addScalar"]);
+    expect(kernels.slice(1)).toEqual(["reduceSum", "mulScalar", "addScalar"]);
   });
 
   it("has no memory for what lies between", () => {
