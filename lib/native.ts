@@ -44,6 +44,8 @@ export interface Native {
   isRecorded(recording: number, id: number): boolean;
   /** Enqueues a recording with other inputs; false, with nothing done, if a tensor that it uses is gone. */
   replay(recording: number, ...ids: number[]): boolean;
+  /** Writes to the mailbox how often it ran as one launch; gives why it never will, or "". */
+  graphOf(recording: number): string;
   dropRecording(recording: number): void;
   memoryStats(device: number): void;
   resetPeak(device: number): void;

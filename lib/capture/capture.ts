@@ -26,6 +26,8 @@ export interface Captured<A extends unknown[], R> {
   (...args: A): R;
   /** How many recordings there are. */
   readonly recordings: number;
+  /** How many of them have run as one launch of a CUDA graph by now; always 0 on the CPU. */
+  readonly graphs: number;
   /** Frees the recordings, their memory and the last results. A later call records anew. */
   dispose(): void;
   [Symbol.dispose](): void;
@@ -70,8 +72,12 @@ export function capture<A extends unknown[], R>(
   const captured = (...args: A) => recorder.call(args);
   const dispose = () => recorder.dispose();
   Object.defineProperty(captured, "recordings", { get: () => recorder.size });
+  Object.defineProperty(captured, "graphs", { get: () => recorder.graphs });
   return Object.assign(captured, { dispose, [Symbol.dispose]: dispose }) as Captured<A, R>;
 }
+
+/** Whether the warning about graphs was given. */
+let told = false;
 
 const registry = new FinalizationRegistry<Set<number>>((numbers) => {
   for (const number of numbers) native.dropRecording(number);
@@ -108,6 +114,10 @@ class Recorder<A extends unknown[], R> {
     return this.recordings.length;
   }
 
+  get graphs(): number {
+    return this.recordings.filter((recording) => recording.runsAsGraph()).length;
+  }
+
   call(args: A): R {
     const call = describeCall("capture", args);
     // A replay finds an input by its memory, which nothing else may share: no view, and no replay that writes its results there.
@@ -139,6 +149,7 @@ class Recorder<A extends unknown[], R> {
         continue;
       }
       this.recordings.push(recording);
+      recording.warnWithoutGraph();
       recording.repeatEffects();
       const result = recording.result(call);
       this.results = recording.handles;
@@ -251,6 +262,7 @@ class Recording {
   private readonly origins = new Map<Tensor, Tensor>();
   private readonly inputs: readonly Tensor[];
   private readonly grads: { leaf: Tensor; before: GradBefore; origin: Tensor }[] = [];
+  private replays = 0;
 
   constructor(
     readonly number: number,
@@ -307,6 +319,23 @@ class Recording {
       if (g !== null) freeGrad(leaf);
       leaf.grad = keepFor(leaf, allocateView(origin, origin.shape, origin.strides));
     }
+  }
+
+  runsAsGraph(): boolean {
+    return native.graphOf(this.number) === "" && native.mailbox[0] > 0;
+  }
+
+  /** Emits one Node warning, of code GT_NO_GRAPH, if this cannot be a CUDA graph. The engine finds out later, so replays number 1, 2, 4, 8, … ask. */
+  warnWithoutGraph(): void {
+    this.replays++;
+    if (told || (this.replays & (this.replays - 1)) !== 0) return;
+    const reason = native.graphOf(this.number);
+    if (reason === "") return;
+    told = true;
+    process.emitWarning(
+      `a captured function is replayed kernel by kernel, which is slower, because it could not become a CUDA graph: ${reason}. To have it so without this warning, set GRADTAPE_CUDA_GRAPHS=0`,
+      { code: "GT_NO_GRAPH" },
+    );
   }
 
   result(call: Call): unknown {

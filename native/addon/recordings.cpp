@@ -82,6 +82,16 @@ napi_value replay(napi_env env, napi_callback_info info) {
   });
 }
 
+// graphOf(number): writes to the mailbox how often it ran as one launch; returns why it never will, or "".
+napi_value graph_of(napi_env env, napi_callback_info info) {
+  return entry<1>(env, info, "graphOf", [&](Addon& addon, napi_value* args) -> napi_value {
+    const RecordedGraph* const graph =
+        addon.environment.recording(as_integer(env, args[0], "number")).graph();
+    addon.environment.mailbox[0] = graph ? static_cast<double>(graph->launches()) : 0;
+    return text(env, graph ? graph->why() : "");
+  });
+}
+
 // dropRecording(number): frees what it holds, once its replays are over.
 napi_value drop_recording(napi_env env, napi_callback_info info) {
   return entry<1>(env, info, "dropRecording", [&](Addon& addon, napi_value* args) -> napi_value {
@@ -98,6 +108,7 @@ void add_recordings(Addon& addon, napi_value exports) {
   add_function(addon, exports, "isRepeatable", is_repeatable);
   add_function(addon, exports, "isRecorded", is_recorded);
   add_function(addon, exports, "replay", replay);
+  add_function(addon, exports, "graphOf", graph_of);
   add_function(addon, exports, "dropRecording", drop_recording);
 }
 

@@ -8,7 +8,7 @@
 
 namespace gt {
 
-constexpr uint32_t kCudaApiVersion = 2;
+constexpr uint32_t kCudaApiVersion = 3;
 
 struct CudaError {
   int32_t code = -1;      // an ErrorCode, -1 for none
@@ -19,6 +19,7 @@ struct CudaError {
 };
 
 struct CudaStream;  // what one environment does on one GPU
+struct CudaGraph;   // commands of one that run as one
 
 struct CudaApi {
   uint32_t version;
@@ -47,6 +48,13 @@ struct CudaApi {
   void (*read)(CudaStream* stream, const void* from, void* to, int64_t bytes,
                void (*done)(void* context, const CudaError* error), void* context);
   void (*resume)(CudaStream* stream);
+  // See Backend and Graph in device.h.
+  void (*copy)(CudaStream* stream, void* to, const void* from, int64_t bytes, CudaError* error);
+  void (*begin_graph)(CudaStream* stream, CudaError* error);
+  CudaGraph* (*end_graph)(CudaStream* stream, bool keep, CudaError* error);
+  bool (*launch_graph)(CudaStream* stream, CudaGraph* graph, uint64_t sequence, CudaError* error);
+  // Any thread.
+  void (*drop_graph)(CudaGraph* graph);
 
   // Any thread. Waits until everything launched is over.
   void (*settle)(int device);

@@ -66,6 +66,30 @@ const Library& library() {
   throw Error(static_cast<ErrorCode>(error.code), error.message);
 }
 
+// GRADTAPE_CUDA_GRAPHS=0 runs recordings as single launches.
+bool graphs_are_wanted() {
+  const char* const text = std::getenv("GRADTAPE_CUDA_GRAPHS");
+  return !text || std::strcmp(text, "0") != 0;
+}
+
+class RunningGraph final : public Graph {
+ public:
+  RunningGraph(const CudaApi& api, CudaStream* stream, CudaGraph* graph)
+      : api_(api), stream_(stream), graph_(graph) {}
+  ~RunningGraph() override { api_.drop_graph(graph_); }
+  bool launch(uint64_t sequence) override {
+    CudaError error;
+    const bool launched = api_.launch_graph(stream_, graph_, sequence, &error);
+    if (error) raise(error);
+    return launched;
+  }
+
+ private:
+  const CudaApi& api_;
+  CudaStream* const stream_;
+  CudaGraph* const graph_;
+};
+
 class CudaBackend final : public Backend {
  public:
   CudaBackend(const CudaApi& api, int gpu) : api_(api), gpu_(gpu) {
@@ -93,6 +117,25 @@ class CudaBackend final : public Backend {
   void settle() override { api_.settle(gpu_); }
   void resume() override { api_.resume(stream_); }
   void forget(const void*, int64_t) override {}
+
+  bool has_graphs() const override { return graphs_are_wanted(); }
+  void copy(void* to, const void* from, int64_t bytes) override {
+    CudaError error;
+    api_.copy(stream_, to, from, bytes, &error);
+    if (error) raise(error);
+  }
+  void begin_graph() override {
+    CudaError error;
+    api_.begin_graph(stream_, &error);
+    if (error) raise(error);
+  }
+  std::unique_ptr<Graph> end_graph(bool keep) override {
+    CudaError error;
+    CudaGraph* const graph = api_.end_graph(stream_, keep, &error);
+    if (error) raise(error);
+    if (!graph) return nullptr;
+    return std::make_unique<RunningGraph>(api_, stream_, graph);
+  }
 
  private:
   struct Waiting {

@@ -16,6 +16,16 @@ namespace gt {
 // Told when a read has ended: with null, or with what went wrong. Any thread.
 using ReadDone = void (*)(void* context, const Error* error, uint64_t sequence);
 
+// Commands of a stream that its device runs as one; see Note [Graphs] in recorded_graph.h. Engine thread, but
+// it may go elsewhere once nothing of it runs.
+class Graph {
+ public:
+  virtual ~Graph() = default;
+  // Runs it as the command of that number. False, with nothing done, if memory that it uses was replaced
+  // since it was made.
+  virtual bool launch(uint64_t sequence) = 0;
+};
+
 // What one stream does on its device. On the engine thread, but for settle(). This base is the CPU's, where a
 // command is over when it returns.
 class Backend {
@@ -34,6 +44,16 @@ class Backend {
   virtual void resume() {}
   // Memory was freed, or all memory of some stream; see Note [Kept weights].
   virtual void forget(const void* from, int64_t bytes);
+
+  // Of a device without graphs none of these is called.
+  virtual bool has_graphs() const { return false; }
+  // What the stream is given from now on is not run but taken into a graph, until end_graph(), which is
+  // called whatever happens; with `keep` false it gives that up. Throws, or gives null, if it cannot be a
+  // graph.
+  virtual void begin_graph() {}
+  virtual std::unique_ptr<Graph> end_graph(bool /*keep*/) { return nullptr; }
+  // Bytes within the memory of the device.
+  virtual void copy(void* /*to*/, const void* /*from*/, int64_t /*bytes*/) {}
 };
 
 class Device {

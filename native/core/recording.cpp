@@ -81,6 +81,7 @@ uint64_t Recording::site() const { return steps_.empty() ? 0 : steps_.back().sit
 
 void Recording::note(const Command& kernel) {
   Step step{kernel};
+  step.command.settings = Stream::settings.load(std::memory_order_relaxed);
   for (uint32_t i = 0; i < kernel.argc; i++) {
     const ArgKind kind = kernel.def->kinds[i];
     if (kind >= ArgKind::integer || !kernel.args[i].tensor) continue;
@@ -241,6 +242,13 @@ std::optional<Error> Recording::finish(const std::vector<Tensor*>& living, std::
     if (move(*tensor)) hold(tensor->storage);
   }
   std::erase_if(written_, [this](Storage* storage) { return !held_.contains(storage); });
+  if (!shortage && lane_.stream.backend().has_graphs()) {
+    try {
+      graph_ = std::make_unique<RecordedGraph>(*this);
+    } catch (const Error&) {
+      // Without memory for inputs there is none.
+    }
+  }
   std::vector<const Tensor*> inputs;
   for (const Tensor& input : inputs_) inputs.push_back(&input);
   enqueue(inputs);
@@ -292,24 +300,32 @@ void Recording::enqueue(const std::vector<const Tensor*>& inputs) {
   stream.submit();
 }
 
-// Engine thread. Behind a failure, in this run or before it, only data from the host is still written, as it
-// is without a recording.
+// Engine thread.
 void Recording::run(const Command& replay) {
+  if (graph_ && graph_->run(replay)) return;
+  run_steps(replay.args + 1, replay.sequence, [&](void* to, const std::vector<char>& bytes) {
+    lane_.stream.backend().write(to, bytes.data(), static_cast<int64_t>(bytes.size()));
+  });
+}
+
+// Behind a failure, in this run or before it, only data from the host is still written, as it is without a
+// recording.
+void Recording::run_steps(const Arg* inputs, uint64_t sequence,
+                          const std::function<void(void* to, const std::vector<char>& bytes)>& write) {
   for (const Patch& patch : patches_)
-    patch.tensor->raw = static_cast<char*>(replay.args[1 + patch.input].pointer) + patch.offset;
+    patch.tensor->raw = static_cast<char*>(inputs[patch.input].pointer) + patch.offset;
   Stream& stream = lane_.stream;
   std::optional<Error> failed;
   bool skips = stream.failure() != nullptr;
   for (Step& step : steps_) {
     if (stream.closing()) return;
     if (step.write >= 0) {
-      const Write& write = writes_[static_cast<size_t>(step.write)];
-      if (!skips || write.lasts)
-        stream.backend().write(write.to->raw, write.bytes.data(), static_cast<int64_t>(write.bytes.size()));
+      const Write& data = writes_[static_cast<size_t>(step.write)];
+      if (!skips || data.lasts) write(data.to->raw, data.bytes);
       continue;
     }
     if (skips) continue;
-    step.command.sequence = replay.sequence;
+    step.command.sequence = sequence;
     try {
       stream.run_kernel(step.command);
     } catch (const Error& error) {
@@ -326,6 +342,7 @@ void Recording::run(const Command& replay) {
 }
 
 void Recording::drop(std::vector<Storage*>& freed) {
+  graph_.reset();
   for (Storage* storage : held_) {
     if (--storage->holds == 0 && storage->refs == 0) freed.push_back(storage);
   }

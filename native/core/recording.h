@@ -10,6 +10,7 @@
 // their memory and get new addresses in every run, on the engine thread.
 #pragma once
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <unordered_map>
@@ -19,6 +20,7 @@
 #include "core/chain.h"
 #include "core/command.h"
 #include "core/error.h"
+#include "core/recorded_graph.h"
 #include "core/tensor.h"
 
 namespace gt {
@@ -61,8 +63,11 @@ class Recording {
   // Gives up what is held; nothing of it may be in the ring any more. The storages without an owner come back
   // in `freed`.
   void drop(std::vector<Storage*>& freed);
+  // Null on a device that runs commands one by one.
+  const RecordedGraph* graph() const { return graph_.get(); }
 
  private:
+  friend class RecordedGraph;
   struct Made {  // memory, and the steps that use it
     Storage* storage;
     int64_t first, last;  // -1 for none
@@ -95,6 +100,9 @@ class Recording {
   void leave_out_what_lacks_memory(std::unordered_set<const Storage*>& valued);
   void enqueue(const std::vector<const Tensor*>& inputs);
   void run(const Command& replay);
+  // Runs the commands on the inputs at these addresses.
+  void run_steps(const Arg* inputs, uint64_t sequence,
+                 const std::function<void(void* to, const std::vector<char>& bytes)>& write);
 
   Lane& lane_;
   const int64_t number_;
@@ -113,6 +121,7 @@ class Recording {
   void* arena_ = nullptr;
   int64_t arena_bytes_ = 0, lasting_bytes_ = 0;
   bool frees_what_it_used_ = false;
+  std::unique_ptr<RecordedGraph> graph_;
 };
 
 }  // namespace gt

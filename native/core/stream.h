@@ -62,6 +62,7 @@ class Stream {
   void run_kernel(const Command& command);
   // Fills `profile` from now on; null stops it. Nothing may be running.
   void set_profile(Profile* profile) { profile_ = profile; }
+  bool profiled() const { return profile_ != nullptr; }
   bool closing() const { return closing_.load(std::memory_order_relaxed); }
   // Blocks until no command of this stream runs or ever will; those not yet begun are dropped.
   void close();

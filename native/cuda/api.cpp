@@ -6,6 +6,7 @@
 
 #include "core/cuda_api.h"
 #include "core/tensor.h"
+#include "cuda/graph.h"
 #include "cuda/library.h"
 #include "cuda/rnn.h"
 #include "cuda/settings.h"
@@ -123,6 +124,10 @@ void* reserve(int index, int64_t bytes) {
 
 void unreserve(int index, void* data) {
   cudaSetDevice(index);
+  CudaError error;
+  Gpu* const on = guard(&error, static_cast<Gpu*>(nullptr), [&] { return &gpu(index); });
+  std::unique_lock<std::mutex> uncaptured;
+  if (on) uncaptured = std::unique_lock(on->captured);
   cudaFree(data);
   cudaGetLastError();
 }
@@ -163,6 +168,22 @@ void resume(CudaStream* stream) {
   guard(&error, 0, [&] { return forget_fault(*stream), 0; });
 }
 
+void copy(CudaStream* stream, void* to, const void* from, int64_t bytes, CudaError* error) {
+  guard(error, 0, [&] { return copy_memory(*stream, to, from, bytes), 0; });
+}
+
+void begin_graph(CudaStream* stream, CudaError* error) {
+  guard(error, 0, [&] { return begin_capture(*stream), 0; });
+}
+
+CudaGraph* end_graph(CudaStream* stream, bool keep, CudaError* error) {
+  return guard(error, static_cast<CudaGraph*>(nullptr), [&] { return end_capture(*stream, keep); });
+}
+
+bool launch(CudaStream* stream, CudaGraph* graph, uint64_t sequence, CudaError* error) {
+  return guard(error, false, [&] { return launch_graph(*stream, *graph, sequence); });
+}
+
 void settle_all(int index) {
   CudaError error;
   guard(&error, 0, [&] { return settle(index), 0; });
@@ -193,6 +214,11 @@ const gt::CudaApi* gradtape_cuda_api() {
                                  write,
                                  read,
                                  resume,
+                                 copy,
+                                 begin_graph,
+                                 end_graph,
+                                 launch,
+                                 destroy_graph,
                                  settle_all,
                                  set,
                                  rnn_reserve};

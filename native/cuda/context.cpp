@@ -107,7 +107,9 @@ void* scratch(int64_t bytes, int buffer) {
   Gpu& on = *current.gpu;
   Scratch& memory = scratches[on.index][buffer];
   if (bytes <= memory.bytes) return memory.data;
+  if (on.capturing) fail(ErrorCode::capture, "scratch memory has to grow");
   if (memory.data) check(cudaFreeAsync(memory.data, on.compute), "cudaFreeAsync");
+  outdate_graphs();
   memory = {};
   const int64_t size = (bytes + 4095) / 4096 * 4096;
   check(cudaMallocAsync(&memory.data, static_cast<size_t>(size), on.compute), "cudaMallocAsync");

@@ -2,6 +2,7 @@
 // where device code reports a failure. Set for the engine thread while it runs a command.
 #pragma once
 #include <cstdint>
+#include <mutex>
 
 #include "core/cuda_api.h"
 #include "core/error.h"
@@ -19,6 +20,7 @@ struct Fault {
   unsigned int set;
   int32_t code;  // an ErrorCode
   uint64_t sequence;
+  uint64_t replay;  // the command that the running graph stands for
   int64_t values[3];
   const char* kernel;  // host memory, here and below: only the host looks
   const char* format;  // the message, for the values
@@ -33,6 +35,11 @@ struct Gpu {
   int multiprocessors;
   int compute_capability;  // 90 for 9.0
   char name[128];
+  // What follows is for graphs; see graph.cu.
+  std::mutex captured;  // held while `compute` is captured: nobody may wait for it then
+  bool capturing;       // engine thread
+  // Of what graphs have the addresses of: a graph of another generation is stale. Engine thread.
+  uint64_t generation;
 };
 
 // The GPU with that number, opened on first use; throws gt::Error.
@@ -45,7 +52,7 @@ int driver_version();
 struct Context {
   Gpu* gpu = nullptr;
   Fault* fault = nullptr;
-  uint64_t sequence = 0;
+  uint64_t sequence = 0;  // 0 for commands in a graph, which stand for others every time
   const char* kernel = "";
   uint32_t settings = 0;  // see settings.h
 };
@@ -64,6 +71,8 @@ struct Scope {
 constexpr int kScratchBuffers = 5;
 constexpr int kWideScratch = 4;  // the buffer of Note [16-bit floats]
 void* scratch(int64_t bytes, int buffer = 0);
+// Call when something is freed that kernels launched earlier used, and that a graph of them would use again.
+inline void outdate_graphs() { context().gpu->generation++; }
 
 // Throws the gt::Error for a failed call of the runtime; `what` names the call.
 void check(cudaError_t status, const char* what);
@@ -85,7 +94,7 @@ struct Reporter {
 #endif
     if (before != 0) return;
     fault->code = static_cast<int32_t>(code);
-    fault->sequence = sequence;
+    fault->sequence = sequence != 0 ? sequence : fault->replay;
     fault->values[0] = first;
     fault->values[1] = second;
     fault->values[2] = third;

@@ -248,6 +248,7 @@ class Cache {
     entries_.emplace_front(key, std::move(entry));
     index_[key] = entries_.begin();
     while (entries_.size() > capacity()) {
+      outdate_graphs();
       index_.erase(entries_.back().first);
       entries_.pop_back();
     }

@@ -115,7 +115,10 @@ Layer& layer_of(const char* op, const RnnSizes& s) {
   const std::tuple key(context().gpu->index, s, tf32);
   const auto found = layers.find(key);
   if (found != layers.end()) return found->second;
-  if (layers.size() >= kMost) layers.clear();
+  if (layers.size() >= kMost) {
+    outdate_graphs();
+    layers.clear();
+  }
   return layers
       .emplace(std::piecewise_construct, std::forward_as_tuple(key),
                std::forward_as_tuple(op, handle(op), s, tf32))

@@ -76,15 +76,28 @@ struct Block {
 
 #ifdef GT_EMULATE
 
+template <class Work>
+inline void emulate_launch(Work work) {
+  if (emulated_capture(stream()))
+    emulated_node(stream(), std::move(work));
+  else
+    work();
+}
 template <class Body>
 inline void each(int64_t count, Body body) {
-  for (int64_t i = 0; i < count; i++) body(i);
+  if (count <= 0) return;
+  emulate_launch([=]() mutable {
+    for (int64_t i = 0; i < count; i++) body(i);
+  });
 }
 template <class Body>
 inline void blocks(int64_t count, int threads, Body body) {
-  for (int64_t i = 0; i < count; i++) {
-    emulate_threads(threads, [&](int thread, int of) { body(Block{i, thread, of}); });
-  }
+  if (count <= 0) return;
+  emulate_launch([=]() mutable {
+    for (int64_t i = 0; i < count; i++) {
+      emulate_threads(threads, [&](int thread, int of) { body(Block{i, thread, of}); });
+    }
+  });
 }
 
 #else

@@ -22,7 +22,13 @@
 #endif
 
 #ifdef GT_EMULATE
+#include <functional>
+
 namespace gt::cuda {
+
+// Whether the stream is captured into a graph, and what takes `work` into that instead of running it.
+bool emulated_capture(cudaStream_t stream);
+void emulated_node(cudaStream_t stream, std::function<void()> work);
 
 // run(context, thread, threads) for each thread of a block of at most that many.
 void emulate_threads(int most, void (*run)(void* context, int thread, int threads), void* context);

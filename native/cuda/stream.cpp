@@ -271,8 +271,11 @@ void forget_fault(CudaStream& stream) {
 void settle(int index) {
   Gpu& on = gpu(index);
   check(cudaSetDevice(index), "cudaSetDevice");
-  check(cudaStreamSynchronize(on.compute), "cudaStreamSynchronize");
-  check(cudaStreamSynchronize(on.copy), "cudaStreamSynchronize");
+  {
+    const std::lock_guard uncaptured(on.captured);
+    check(cudaStreamSynchronize(on.compute), "cudaStreamSynchronize");
+    check(cudaStreamSynchronize(on.copy), "cudaStreamSynchronize");
+  }
   waiter(index).wait_empty();
 }
 

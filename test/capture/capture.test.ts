@@ -140,6 +140,7 @@ for (const { name, device, reason } of testDevices()) {
             };
             if (captured) {
               expect(recorded(run)).toBe(2);
+              expect((run as unknown as Captured<never, unknown>).graphs).toBe(on === "cpu" ? 0 : 2);
               (run as unknown as Captured<never, unknown>).dispose();
             }
             optimizer.dispose();
@@ -258,8 +259,8 @@ for (const { name, device, reason } of testDevices()) {
       const fn = capture((x: Tensor) =>
         x.mul(tensor([2, 3], { device: on })).add_(tensor([1, 1], { device: on })),
       );
-      if (on !== "cpu") return; // made on the CPU and moved
-      for (let i = 0; i < 4; i++) expect(values(fn(tensor([i, i])))).toEqual([2 * i + 1, 3 * i + 1]);
+      for (let i = 0; i < 6; i++)
+        expect(values(fn(tensor([i, i], { device: on })))).toEqual([2 * i + 1, 3 * i + 1]);
     });
 
     it("accumulates gradients where nobody zeroes them, and makes them anew where somebody did", () => {

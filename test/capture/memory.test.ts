@@ -110,7 +110,8 @@ for (const { name, device, reason } of testDevices()) {
       resetPeakMemory(on);
       for (let i = 0; i < 2; i++) expect(values(fn(x))[0] / 2 ** 20).toBeCloseTo(50, 3);
       const { peak, allocated } = memoryStats(on);
-      expect(peak - before).toBeLessThan(2.1 * bytes);
+      // A graph has a copy of its input.
+      expect(peak - before).toBeLessThan((on === "cpu" ? 2.1 : 3.2) * bytes);
       expect(allocated).toBeLessThanOrEqual(peak);
       fn.dispose();
       expect(memoryStats(on).allocated).toBeLessThan(before + 1024);
@@ -219,7 +220,7 @@ for (const { name, device, reason } of testDevices()) {
         } catch (error) {
           return error as Error & { code: string };
         } finally {
-          native.setMemoryLimit(limit, index);
+          native.setMemoryLimit(Math.min(limit, Number.MAX_SAFE_INTEGER), index);
         }
         throw new Error("there was enough");
       };

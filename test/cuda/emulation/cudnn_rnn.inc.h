@@ -222,10 +222,9 @@ void rnn_backward_weights(const Recurrence<T>& r, const T* x, const T* h0, const
   }
 }
 
-// What every pass must be given; the workspace is spoilt.
-void check_rnn(Handle handle, RnnDescriptor rnn, const int32_t* lengths, RnnDataDescriptor x,
-               RnnDataDescriptor y, TensorDescriptor h, size_t weight_bytes, const void* weights,
-               size_t workspace_bytes, void* workspace) {
+// What every pass must be given.
+void check_rnn(Handle handle, RnnDescriptor rnn, RnnDataDescriptor x, RnnDataDescriptor y, TensorDescriptor h,
+               size_t weight_bytes, const void* weights, size_t workspace_bytes, void* workspace) {
   expect(handle && handle->stream && rnn && rnn->set && x && y && h, "a recurrent layer lacks a descriptor");
   expect(x->type == rnn->type && y->type == rnn->type && h->type == rnn->type, "types differ");
   expect(x->width == rnn->inputs && y->width == rnn->hidden, "the width of x or y is not the layer's");
@@ -233,12 +232,15 @@ void check_rnn(Handle handle, RnnDescriptor rnn, const int32_t* lengths, RnnData
   const int N = static_cast<int>(x->batch), H = static_cast<int>(rnn->hidden);
   expect(h->sizes == std::vector<int>{1, N, H} && h->strides == std::vector<int>{N * H, H, 1},
          "a state is (1, N, H)");
-  for (int64_t i = 0; i < x->batch; i++)
-    expect(lengths && lengths[i] == x->steps, "lengths on the device differ");
   expect(weights && weight_bytes == rnn_weight_bytes(*rnn), "the space of the weights");
   expect(workspace && workspace_bytes >= kWorkspace, "the workspace is too small");
   expect(reinterpret_cast<uintptr_t>(weights) % 16 == 0 && reinterpret_cast<uintptr_t>(workspace) % 16 == 0,
          "alignment");
+}
+// What every pass does on the device: the workspace is spoilt.
+void begin_rnn(const RnnDataDescriptorData& x, const int32_t* lengths, void* workspace) {
+  for (int64_t i = 0; i < x.batch; i++)
+    expect(lengths && lengths[i] == x.steps, "lengths on the device differ");
   std::memset(workspace, 0xCD, kWorkspace);
 }
 
@@ -352,20 +354,26 @@ Status cudnnRNNForward(Handle handle, RnnDescriptor rnn, ForwardMode mode, const
                        void* cn, size_t weight_bytes, const void* weights, size_t workspace_bytes,
                        void* workspace, size_t reserve_bytes, void* reserve) {
   if (const Status status = wanted_status("rnn_forward"); status != kSuccess) return status;
-  check_rnn(handle, rnn, lengths, x_form, y_form, h_form, weight_bytes, weights, workspace_bytes, workspace);
-  std::vector<double> own;
-  if (mode == ForwardMode::training) {
+  check_rnn(handle, rnn, x_form, y_form, h_form, weight_bytes, weights, workspace_bytes, workspace);
+  if (mode == ForwardMode::training)
     expect(reserve && reserve_bytes >= rnn_reserve(*rnn, *x_form), "the reserve is too small");
-    *static_cast<double*>(reserve) = kForwardDone;
-  } else {
+  else
     expect(!reserve && reserve_bytes == 0, "a reserve without training");
-    own.resize(rnn_reserve(*rnn, *x_form) / sizeof(double));
-    reserve = own.data();
-  }
-  as_rnn(rnn, x_form, weights, reserve, [&]<class T>(const Recurrence<T>& r) {
-    rnn_forward(r, as<T>(x), as<T>(h0), as<T>(c0), as<T>(y), as<T>(hn), as<T>(cn));
+  enqueue(handle->stream, [=, layer = *rnn, form = *x_form]() mutable {
+    begin_rnn(form, lengths, workspace);
+    std::vector<double> own;
+    void* saved = reserve;
+    if (mode == ForwardMode::training) {
+      *static_cast<double*>(reserve) = kForwardDone;
+    } else {
+      own.resize(rnn_reserve(layer, form) / sizeof(double));
+      saved = own.data();
+    }
+    as_rnn(&layer, &form, weights, saved, [&]<class T>(const Recurrence<T>& r) {
+      rnn_forward(r, as<T>(x), as<T>(h0), as<T>(c0), as<T>(y), as<T>(hn), as<T>(cn));
+    });
+    trace("rnn forward %s\n", mode == ForwardMode::training ? "training" : "inference");
   });
-  trace("rnn forward %s\n", mode == ForwardMode::training ? "training" : "inference");
   return kSuccess;
 }
 Status cudnnRNNBackwardData_v8(Handle handle, RnnDescriptor rnn, const int32_t* lengths,
@@ -374,17 +382,20 @@ Status cudnnRNNBackwardData_v8(Handle handle, RnnDescriptor rnn, const int32_t* 
                                const void* dhn, void* dh0, TensorDescriptor, const void* c0, const void* dcn,
                                void* dc0, size_t weight_bytes, const void* weights, size_t workspace_bytes,
                                void* workspace, size_t reserve_bytes, void* reserve) {
-  check_rnn(handle, rnn, lengths, x_form, y_form, h_form, weight_bytes, weights, workspace_bytes, workspace);
+  check_rnn(handle, rnn, x_form, y_form, h_form, weight_bytes, weights, workspace_bytes, workspace);
   expect(reserve && reserve_bytes >= rnn_reserve(*rnn, *x_form), "the reserve is too small");
-  expect(*static_cast<double*>(reserve) == kForwardDone, "the reserve is not fresh from a forward pass");
   expect(y && dy && dx && dh0, "a gradient is missing");
   expect(rnn->mode != CellMode::lstm || dc0, "the gradient of the first cell is missing");
-  *static_cast<double*>(reserve) = kDataDone;
-  as_rnn(rnn, x_form, weights, reserve, [&]<class T>(const Recurrence<T>& r) {
-    rnn_backward_data(r, as<T>(y), as<T>(dy), as<T>(dx), as<T>(h0), as<T>(dhn), as<T>(dh0), as<T>(c0),
-                      as<T>(dcn), as<T>(dc0));
+  enqueue(handle->stream, [=, layer = *rnn, form = *x_form]() mutable {
+    begin_rnn(form, lengths, workspace);
+    expect(*static_cast<double*>(reserve) == kForwardDone, "the reserve is not fresh from a forward pass");
+    *static_cast<double*>(reserve) = kDataDone;
+    as_rnn(&layer, &form, weights, reserve, [&]<class T>(const Recurrence<T>& r) {
+      rnn_backward_data(r, as<T>(y), as<T>(dy), as<T>(dx), as<T>(h0), as<T>(dhn), as<T>(dh0), as<T>(c0),
+                        as<T>(dcn), as<T>(dc0));
+    });
+    trace("rnn backward data\n");
   });
-  trace("rnn backward data\n");
   return kSuccess;
 }
 Status cudnnRNNBackwardWeights_v8(Handle handle, RnnDescriptor rnn, WeightGradientMode mode,
@@ -392,13 +403,16 @@ Status cudnnRNNBackwardWeights_v8(Handle handle, RnnDescriptor rnn, WeightGradie
                                   TensorDescriptor h_form, const void* h0, RnnDataDescriptor y_form,
                                   const void* y, size_t weight_bytes, void* dweights, size_t workspace_bytes,
                                   void* workspace, size_t reserve_bytes, void* reserve) {
-  check_rnn(handle, rnn, lengths, x_form, y_form, h_form, weight_bytes, dweights, workspace_bytes, workspace);
+  check_rnn(handle, rnn, x_form, y_form, h_form, weight_bytes, dweights, workspace_bytes, workspace);
   expect(mode == WeightGradientMode::add, "another mode");
   expect(reserve && reserve_bytes >= rnn_reserve(*rnn, *x_form), "the reserve is too small");
-  expect(*static_cast<double*>(reserve) == kDataDone, "the gradient of the data comes first");
-  as_rnn(rnn, x_form, dweights, reserve,
-         [&]<class T>(const Recurrence<T>& r) { rnn_backward_weights(r, as<T>(x), as<T>(h0), as<T>(y)); });
-  trace("rnn backward weights\n");
+  enqueue(handle->stream, [=, layer = *rnn, form = *x_form]() mutable {
+    begin_rnn(form, lengths, workspace);
+    expect(*static_cast<double*>(reserve) == kDataDone, "the gradient of the data comes first");
+    as_rnn(&layer, &form, dweights, reserve,
+           [&]<class T>(const Recurrence<T>& r) { rnn_backward_weights(r, as<T>(x), as<T>(h0), as<T>(y)); });
+    trace("rnn backward weights\n");
+  });
   return kSuccess;
 }
 

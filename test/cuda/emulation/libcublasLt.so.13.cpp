@@ -15,6 +15,7 @@
 
 #include "cuda/cublaslt_api.h"
 #include "shared/half.h"
+#include "stream.h"
 #include "wanted.h"
 
 using namespace gt::cuda::lt;
@@ -379,44 +380,45 @@ Status cublasLtMatmul(Handle handle, Matmul matmul, const void* alpha, const voi
   for (int i = 0; i < 4; i++) CHECK(alignment_of(operands[i]) >= std::min(recipe.alignment[i], 256u));
   if ((matmul->epilogue & (kBias | kBiasGradient | kBiasGradientB)) != 0)
     CHECK(alignment_of(matmul->bias) >= std::min(uint32_t{recipe.bias_alignment}, 16u));
-  // An algorithm owns its workspace, so whoever left something there has lost it.
-  if (recipe.workspace > 0) std::memset(workspace, 0xCD, recipe.workspace);
-  const bool ta = matmul->transpose_a == kTransposed, tb = matmul->transpose_b == kTransposed;
-  const auto go = [&]<class T>(T*) {
-    const auto view = [](const void* data, Layout layout, bool transposed) {
-      return View<T>{const_cast<T*>(static_cast<const T*>(data)), layout, transposed};
-    };
-    const auto factor = [&](const void* data) {
-      return matmul->scale == kReal64 ? *static_cast<const double*>(data) : *static_cast<const float*>(data);
-    };
-    compute<T>(*matmul, shape, factor(alpha), view(a, a_layout, ta), view(b, b_layout, tb), factor(beta),
-               view(c, c_layout, false), view(d, d_layout, false),
-               sizeof(T) == 2 && (recipe.reduction & 5) != 0);
+  const auto factor = [&](const void* data) {
+    return matmul->scale == kReal64 ? *static_cast<const double*>(data) : *static_cast<const float*>(data);
   };
-  switch (d_layout->type) {
-    case kReal64:
-      go(static_cast<double*>(nullptr));
-      break;
-    case kReal32:
-      go(static_cast<float*>(nullptr));
-      break;
-    case kReal16:
-      go(static_cast<gt::Float16*>(nullptr));
-      break;
-    case kBrain16:
-      go(static_cast<gt::BFloat16*>(nullptr));
-      break;
-  }
-  if (!wanted("trace").empty()) {
-    std::fprintf(stderr, "cublasLtMatmul %d%s %d%d %lld %lld %lld x%lld epilogue %u workspace %zu\n",
-                 matmul->compute,
-                 d_layout->type == kReal16    ? " float16"
-                 : d_layout->type == kBrain16 ? " bfloat16"
-                                              : "",
-                 ta, tb, static_cast<long long>(shape.m), static_cast<long long>(shape.n),
-                 static_cast<long long>(shape.k), static_cast<long long>(shape.batch), matmul->epilogue,
-                 workspace_bytes);
-  }
+  enqueue(stream, [=, what = *matmul, a_form = *a_layout, b_form = *b_layout, d_form = *d_layout,
+                   alpha = factor(alpha), beta = factor(beta)]() mutable {
+    // An algorithm owns its workspace, so whoever left something there has lost it.
+    if (recipe.workspace > 0) std::memset(workspace, 0xCD, recipe.workspace);
+    const bool ta = what.transpose_a == kTransposed, tb = what.transpose_b == kTransposed;
+    const auto go = [&]<class T>(T*) {
+      const auto view = [](const void* data, Layout layout, bool transposed) {
+        return View<T>{const_cast<T*>(static_cast<const T*>(data)), layout, transposed};
+      };
+      compute<T>(what, shape, alpha, view(a, &a_form, ta), view(b, &b_form, tb), beta,
+                 view(c, &d_form, false), view(d, &d_form, false),
+                 sizeof(T) == 2 && (recipe.reduction & 5) != 0);
+    };
+    switch (d_form.type) {
+      case kReal64:
+        go(static_cast<double*>(nullptr));
+        break;
+      case kReal32:
+        go(static_cast<float*>(nullptr));
+        break;
+      case kReal16:
+        go(static_cast<gt::Float16*>(nullptr));
+        break;
+      case kBrain16:
+        go(static_cast<gt::BFloat16*>(nullptr));
+        break;
+    }
+    if (wanted("trace").empty()) return;
+    std::fprintf(
+        stderr, "cublasLtMatmul %d%s %d%d %lld %lld %lld x%lld epilogue %u workspace %zu\n", what.compute,
+        d_form.type == kReal16    ? " float16"
+        : d_form.type == kBrain16 ? " bfloat16"
+                                  : "",
+        ta, tb, static_cast<long long>(shape.m), static_cast<long long>(shape.n),
+        static_cast<long long>(shape.k), static_cast<long long>(shape.batch), what.epilogue, workspace_bytes);
+  });
   return kSuccess;
 }
 

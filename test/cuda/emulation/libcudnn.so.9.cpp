@@ -26,6 +26,7 @@
 
 #include "cuda/cudnn_api.h"
 #include "shared/half.h"
+#include "stream.h"
 #include "wanted.h"
 
 namespace gt::cuda::cudnn {
@@ -548,9 +549,7 @@ void compute(const Operation& o, Memory x, Memory w, Memory y, bool reduced) {
   }
 }
 
-void add(const Object& o, Memory x, Memory b, Memory y) {
-  expect(o.node(A::pointwise_operation_pointwise).one<PointwiseMode>(A::pointwise_mode) == PointwiseMode::add,
-         "only additions are emulated");
+void add(Memory x, Memory b, Memory y) {
   for (int64_t n = 0; n < y.view.dims[0]; n++) {
     for (int64_t k = 0; k < y.view.dims[1]; k++) {
       for_each(y.view.dims, [&](const int64_t* q) {
@@ -572,36 +571,57 @@ bool has(const Engine& engine, NumericalNote note) {
   return std::count(engine.notes.begin(), engine.notes.end(), note) > 0;
 }
 
-void run(const Object& graph, const Engine& engine, const std::map<int64_t, void*>& pointers) {
+// A sum behind a convolution.
+struct Addition {
+  TensorView x, b, y;
+  explicit Addition(const Object& o)
+      : x(o.node(A::pointwise_operation_x)),
+        b(o.node(A::pointwise_operation_b)),
+        y(o.node(A::pointwise_operation_y)) {
+    expect(
+        o.node(A::pointwise_operation_pointwise).one<PointwiseMode>(A::pointwise_mode) == PointwiseMode::add,
+        "only additions are emulated");
+  }
+};
+
+// All that running a graph needs, without its descriptors, which may be gone by then.
+struct Run {
+  Operation o;
+  std::vector<Addition> additions;
+  TensorView result;
+  Engine engine;
+  std::map<int64_t, void*> pointers;
+
+  void operator()() const {
+    std::vector<double> between(o.y.is_virtual ? static_cast<size_t>(o.y.bytes() + 7) / 8 : 0, 0.0);
+    const auto memory = [&](const TensorView& t) {
+      return Memory{t, t.is_virtual ? between.data() : pointers.at(t.id)};
+    };
+    Memory x = memory(o.x), w = memory(o.w), y = memory(o.y);
+    if (has(engine, NumericalNote::tensor_core)) x.bits = w.bits = y.bits = 10;
+    if (has(engine, NumericalNote::down_convert_inputs)) x.bits = w.bits = y.bits = 7;
+    compute(o, x, w, y, has(engine, NumericalNote::reduced_precision_reduction));
+    for (const Addition& sum : additions) add(memory(sum.x), memory(sum.b), memory(sum.y));
+    if (has(engine, NumericalNote::nondeterministic)) {
+      static bool turn = false;
+      turn = !turn;
+      const Memory to = memory(result);
+      const double epsilon = result.type == DataType::f64 ? std::numeric_limits<double>::epsilon()
+                                                          : std::numeric_limits<float>::epsilon();
+      const double factor = turn ? 1 : 1 + 2 * epsilon;
+      for (int64_t i = 0; i < result.bytes() / result.element(); i++) to.store(i, to.load(i) * factor);
+    }
+  }
+};
+
+Run run_of(const Object& graph, const Engine& engine, const std::map<int64_t, void*>& pointers) {
   const auto operations = graph.list<const Object*>(A::graph_operations);
-  const Operation o(*operations[0]);
-  std::vector<double> between(o.y.is_virtual ? static_cast<size_t>(o.y.bytes() + 7) / 8 : 0, 0.0);
-  const auto memory = [&](const TensorView& t) {
-    return Memory{t, t.is_virtual ? between.data() : pointers.at(t.id)};
-  };
-  Memory x = memory(o.x), w = memory(o.w), y = memory(o.y);
-  if (has(engine, NumericalNote::tensor_core)) x.bits = w.bits = y.bits = 10;
-  if (has(engine, NumericalNote::down_convert_inputs)) x.bits = w.bits = y.bits = 7;
-  compute(o, x, w, y, has(engine, NumericalNote::reduced_precision_reduction));
-  if (operations.size() == 2) {
-    const TensorView sums(operations[1]->node(A::pointwise_operation_x)),
-        bias(operations[1]->node(A::pointwise_operation_b)),
-        to(operations[1]->node(A::pointwise_operation_y));
-    add(*operations[1], memory(sums), memory(bias), memory(to));
-  }
-  if (has(engine, NumericalNote::nondeterministic)) {
-    static bool turn = false;
-    turn = !turn;
-    const TensorView view = result_of(graph);
-    const Memory result = memory(view);
-    const double epsilon = view.type == DataType::f64 ? std::numeric_limits<double>::epsilon()
-                                                      : std::numeric_limits<float>::epsilon();
-    const double factor = turn ? 1 : 1 + 2 * epsilon;
-    for (int64_t i = 0; i < view.bytes() / view.element(); i++) result.store(i, result.load(i) * factor);
-  }
+  Run made{Operation(*operations[0]), {}, result_of(graph), engine, pointers};
+  if (operations.size() == 2) made.additions.emplace_back(*operations[1]);
+  return made;
 }
 
-Status execute(const Object& plan, const Object& pack) {
+Status execute(cudaStream_t stream, const Object& plan, const Object& pack) {
   const Object& config = plan.node(A::plan_engine_config);
   expect(alive().count(&config) == 1 && alive().count(config.graph) == 1,
          "what a plan refers to was destroyed before it");
@@ -642,9 +662,11 @@ Status execute(const Object& plan, const Object& pack) {
       expect(apart || !(regions[i].written || regions[j].written), "what is written overlaps something else");
     }
   }
-  if (engine.workspace > 0) std::memset(workspace, 0xCD, static_cast<size_t>(engine.workspace));
-  if (wanted("slow") == std::to_string(engine.number)) usleep(20000);
-  run(graph, engine, pointers);
+  enqueue(stream, [workspace, run = run_of(graph, engine, pointers)] {
+    if (run.engine.workspace > 0) std::memset(workspace, 0xCD, static_cast<size_t>(run.engine.workspace));
+    if (wanted("slow") == std::to_string(run.engine.number)) usleep(20000);
+    run();
+  });
   return kSuccess;
 }
 
@@ -854,7 +876,7 @@ Status cudnnBackendExecute(Handle handle, Descriptor plan, Descriptor pack) {
   trace("execute %s%s%s engine %lld\n", pass_of(*config.graph), is_fused(*config.graph) ? "+bias" : "",
         type_of(*config.graph), static_cast<long long>(config.engine));
   if (const Status status = wanted_status("execute", config.engine); status != kSuccess) return status;
-  return execute(what, with);
+  return execute(handle->stream, what, with);
 }
 
 }  // extern "C"

@@ -2,17 +2,26 @@
 // was asked is counted. GRADTAPE_EMULATED says what kind of machine to be:
 //
 //   driver=none | driver=12040 | gpus=0 | memory=BYTES | scratch=BYTES (the most that one allocation in
-//   stream order gets) | fail=NAME:COUNT (the COUNT-th call of a function fails) | lost=COUNT
+//   stream order gets) | fail=NAME:COUNT (the COUNT-th call of a function fails) | lost=COUNT |
+//   capture=none (no stream can be captured) | trace=graphs (a line per graph made and launched on stderr)
+//
+// While a stream is captured, what it is given becomes nodes of a graph and does not run. Calls that wait for
+// the stream, or that take or give back memory on the thread that captures, are refused and break the
+// capture, as in the mode of CUDA that is named after the thread.
+#include "cuda/runtime.h"
+
 #include <cuda_runtime.h>
 
 #include <atomic>
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <map>
 #include <mutex>
 #include <string>
 
+#include "stream.h"
 #include "wanted.h"
 
 namespace {
@@ -81,7 +90,45 @@ void give_back(void* data) {
 #define CALLED(name) \
   if (const cudaError_t error = called(name); error != cudaSuccess) return error
 
+EmulatedStream* emulated(cudaStream_t stream) { return reinterpret_cast<EmulatedStream*>(stream); }
+
+// The stream that this thread captures.
+thread_local EmulatedStream* capturing = nullptr;
+
+cudaError_t refuse(EmulatedStream* stream) {
+  stream->broken.store(true);
+  return fail(cudaErrorStreamCaptureUnsupported);
+}
+// Of calls that a thread must not make while it captures a stream, and of calls that wait for a stream.
+#define UNCAPTURED() \
+  if (capturing) return refuse(capturing)
+#define UNCAPTURED_STREAM(stream) \
+  if (emulated(stream) && emulated(stream)->captured.load()) return refuse(emulated(stream))
+
+struct EmulatedEvent {
+  double time = 0;  // when it was recorded, in milliseconds
+  bool captured = false;
+};
+EmulatedEvent* emulated(cudaEvent_t event) { return reinterpret_cast<EmulatedEvent*>(event); }
+
+struct EmulatedGraph {
+  std::vector<std::function<void()>> nodes;
+};
+
+void trace(const char* what, size_t nodes) {
+  if (wanted("trace") == "graphs") std::fprintf(stderr, "graph %s: %zu nodes\n", what, nodes);
+}
+
 }  // namespace
+
+namespace gt::cuda {
+
+bool emulated_capture(cudaStream_t stream) { return emulated(stream)->captured.load(); }
+void emulated_node(cudaStream_t stream, std::function<void()> work) {
+  emulated(stream)->nodes.push_back(std::move(work));
+}
+
+}  // namespace gt::cuda
 
 extern "C" {
 
@@ -133,6 +180,12 @@ const char* cudaGetErrorName(cudaError_t error) {
       return "cudaErrorIllegalAddress";
     case cudaErrorNoDevice:
       return "cudaErrorNoDevice";
+    case cudaErrorNotSupported:
+      return "cudaErrorNotSupported";
+    case cudaErrorStreamCaptureUnsupported:
+      return "cudaErrorStreamCaptureUnsupported";
+    case cudaErrorStreamCaptureInvalidated:
+      return "cudaErrorStreamCaptureInvalidated";
     default:
       return "cudaErrorUnknown";
   }
@@ -141,14 +194,18 @@ const char* cudaGetErrorString(cudaError_t error) { return cudaGetErrorName(erro
 
 cudaError_t cudaMalloc(void** data, size_t bytes) {
   CALLED("cudaMalloc");
+  UNCAPTURED();
   return take(data, bytes);
 }
 cudaError_t cudaFree(void* data) {
+  UNCAPTURED();
   give_back(data);
   return cudaSuccess;
 }
-cudaError_t cudaMallocAsync(void** data, size_t bytes, cudaStream_t) {
+// In a graph these two would become nodes of it, with memory that is the graph's: nobody here wants that.
+cudaError_t cudaMallocAsync(void** data, size_t bytes, cudaStream_t stream) {
   CALLED("cudaMallocAsync");
+  UNCAPTURED_STREAM(stream);
   const std::string most = wanted("scratch");
   if (!most.empty() && bytes > static_cast<size_t>(std::atoll(most.c_str()))) {
     *data = nullptr;
@@ -156,29 +213,32 @@ cudaError_t cudaMallocAsync(void** data, size_t bytes, cudaStream_t) {
   }
   return take(data, bytes);
 }
-cudaError_t cudaFreeAsync(void* data, cudaStream_t) {
+cudaError_t cudaFreeAsync(void* data, cudaStream_t stream) {
   CALLED("cudaFreeAsync");
+  UNCAPTURED_STREAM(stream);
   give_back(data);
   return cudaSuccess;
 }
 cudaError_t cudaHostAlloc(void** data, size_t bytes, unsigned int) {
   CALLED("cudaHostAlloc");
+  UNCAPTURED();
   *data = std::malloc(bytes);
   return *data ? cudaSuccess : fail(cudaErrorMemoryAllocation);
 }
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
   CALLED("cudaMemcpyAsync");
-  std::memmove(to, from, bytes);
+  enqueue(stream, [=] { std::memmove(to, from, bytes); });
   return cudaSuccess;
 }
 cudaError_t cudaMemset(void* data, int value, size_t bytes) {
   CALLED("cudaMemset");
+  UNCAPTURED();
   std::memset(data, value, bytes);
   return cudaSuccess;
 }
-cudaError_t cudaMemsetAsync(void* data, int value, size_t bytes, cudaStream_t) {
+cudaError_t cudaMemsetAsync(void* data, int value, size_t bytes, cudaStream_t stream) {
   CALLED("cudaMemsetAsync");
-  std::memset(data, value, bytes);
+  enqueue(stream, [=] { std::memset(data, value, bytes); });
   return cudaSuccess;
 }
 cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* pool, int) { return *pool = nullptr, cudaSuccess; }
@@ -186,34 +246,103 @@ cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr, void*) { ret
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned int) {
   CALLED("cudaStreamCreateWithFlags");
-  *stream = reinterpret_cast<cudaStream_t>(new int);
+  *stream = reinterpret_cast<cudaStream_t>(new EmulatedStream);
   return cudaSuccess;
 }
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return called("cudaStreamSynchronize"); }
-cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned int) {
-  return called("cudaStreamWaitEvent");
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  CALLED("cudaStreamSynchronize");
+  UNCAPTURED_STREAM(stream);
+  return cudaSuccess;
 }
-// An event is the time when it was recorded, in milliseconds.
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned int) {
+  CALLED("cudaStreamWaitEvent");
+  // A graph cannot wait for what is outside of it, nor the other way round.
+  if (emulated(event)->captured) return fail(cudaErrorStreamCaptureIsolation);
+  if (emulated(stream)->captured.load()) {
+    emulated(stream)->broken.store(true);
+    return fail(cudaErrorStreamCaptureIsolation);
+  }
+  return cudaSuccess;
+}
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned int) {
   CALLED("cudaEventCreateWithFlags");
-  *event = reinterpret_cast<cudaEvent_t>(new double{0});
+  *event = reinterpret_cast<cudaEvent_t>(new EmulatedEvent);
   return cudaSuccess;
 }
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   CALLED("cudaEventRecord");
   const auto now = std::chrono::steady_clock::now().time_since_epoch();
-  *reinterpret_cast<double*>(event) = std::chrono::duration<double, std::milli>(now).count();
+  *emulated(event) = {std::chrono::duration<double, std::milli>(now).count(),
+                      emulated(stream)->captured.load()};
   return cudaSuccess;
 }
 cudaError_t cudaEventElapsedTime(float* elapsed, cudaEvent_t begin, cudaEvent_t end) {
   CALLED("cudaEventElapsedTime");
-  *elapsed = static_cast<float>(*reinterpret_cast<double*>(end) - *reinterpret_cast<double*>(begin));
+  *elapsed = static_cast<float>(emulated(end)->time - emulated(begin)->time);
   return cudaSuccess;
 }
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
-  delete reinterpret_cast<double*>(event);
+  delete emulated(event);
   return cudaSuccess;
 }
-cudaError_t cudaEventSynchronize(cudaEvent_t) { return called("cudaEventSynchronize"); }
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  CALLED("cudaEventSynchronize");
+  if (!emulated(event)->captured) return cudaSuccess;
+  if (capturing) capturing->broken.store(true);
+  return fail(cudaErrorCapturedEvent);
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  CALLED("cudaStreamBeginCapture");
+  if (wanted("capture") == "none") return fail(cudaErrorNotSupported);
+  if (capturing || emulated(stream)->captured.load()) return fail(cudaErrorIllegalState);
+  capturing = emulated(stream);
+  capturing->nodes.clear();
+  capturing->broken.store(false);
+  capturing->captured.store(true);
+  return cudaSuccess;
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  *graph = nullptr;
+  if (!emulated(stream)->captured.load()) return fail(cudaErrorIllegalState);
+  if (capturing != emulated(stream)) return fail(cudaErrorStreamCaptureWrongThread);
+  auto made = new EmulatedGraph{std::move(capturing->nodes)};
+  capturing->nodes.clear();
+  const bool broken = capturing->broken.load();
+  capturing->captured.store(false);
+  capturing = nullptr;
+  if (const cudaError_t error =
+          broken ? fail(cudaErrorStreamCaptureInvalidated) : called("cudaStreamEndCapture");
+      error != cudaSuccess) {
+    delete made;
+    return error;
+  }
+  *graph = reinterpret_cast<cudaGraph_t>(made);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
+  CALLED("cudaGraphInstantiate");
+  auto* made = new EmulatedGraph(*reinterpret_cast<EmulatedGraph*>(graph));
+  *exec = reinterpret_cast<cudaGraphExec_t>(made);
+  trace("made", made->nodes.size());
+  return cudaSuccess;
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
+  CALLED("cudaGraphLaunch");
+  UNCAPTURED_STREAM(stream);
+  const auto& nodes = reinterpret_cast<EmulatedGraph*>(exec)->nodes;
+  trace("launched", nodes.size());
+  for (const auto& node : nodes) node();
+  return cudaSuccess;
+}
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
+  trace("destroyed", reinterpret_cast<EmulatedGraph*>(exec)->nodes.size());
+  delete reinterpret_cast<EmulatedGraph*>(exec);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete reinterpret_cast<EmulatedGraph*>(graph);
+  return cudaSuccess;
+}
 
 }  // extern "C"
