@@ -69,6 +69,14 @@ const changes: Record<string, (weight: Tensor) => void> = {
     for (let i = 0; i < 3; i++) noGrad(() => conv2d(zeros([1, w.shape[1], 9, 9]), w)).dispose();
     step(tensor(0.25));
   },
+  "a replay of several operations in one pass": (w) => {
+    const step = capture((by: Tensor) => {
+      noGrad(() => w.mul_(1.5).add_(by));
+    });
+    for (let i = 0; i < 3; i++) step(zeros([]));
+    for (let i = 0; i < 3; i++) noGrad(() => conv2d(zeros([1, w.shape[1], 9, 9]), w)).dispose();
+    step(tensor(0.25));
+  },
 };
 
 describe("kept weights", () => {
