@@ -81,7 +81,7 @@ uint64_t Recording::site() const { return steps_.empty() ? 0 : steps_.back().sit
 
 void Recording::note(const Command& kernel) {
   Step step{kernel};
-  step.command.settings = Stream::settings.load(std::memory_order_relaxed);
+  step.command.settings = Stream::settings.load(std::memory_order_relaxed);  // as Stream::submit() does
   for (uint32_t i = 0; i < kernel.argc; i++) {
     const ArgKind kind = kernel.def->kinds[i];
     if (kind >= ArgKind::integer || !kernel.args[i].tensor) continue;
@@ -185,8 +185,8 @@ void Recording::find_memory() {
 }
 
 // So that what was there before, and what this made and could fill, is as after a failure in the middle.
-void Recording::leave_out_what_lacks_memory(std::unordered_set<const Storage*>& valued) {
-  std::unordered_set<const Storage*> stopped;
+std::unordered_set<const Storage*> Recording::leave_out_what_lacks_memory() {
+  std::unordered_set<const Storage*> stopped, valued, valueless;
   for (const Made& made : made_) {
     if (!made.storage->has_memory) stopped.insert(made.storage);
   }
@@ -201,10 +201,13 @@ void Recording::leave_out_what_lacks_memory(std::unordered_set<const Storage*>& 
     bool lacks = false;
     tensors([&](const Tensor& t, ArgKind) { lacks = lacks || stopped.contains(t.storage); });
     tensors([&](const Tensor& t, ArgKind kind) {
-      if (kind != ArgKind::in && kind != ArgKind::opt_in) (lacks ? stopped : valued).insert(t.storage);
+      if (kind == ArgKind::in || kind == ArgKind::opt_in) return;
+      (lacks ? stopped : valued).insert(t.storage);
+      if (lacks && kind != ArgKind::inout && !valued.contains(t.storage)) valueless.insert(t.storage);
     });
     return lacks;
   });
+  return valueless;
 }
 
 std::optional<Error> Recording::finish(const std::vector<Tensor*>& living, std::vector<Storage*>& freed) {
@@ -220,14 +223,14 @@ std::optional<Error> Recording::finish(const std::vector<Tensor*>& living, std::
       frees_what_it_used_ = true;
   }
   std::optional<Error> shortage;
-  std::unordered_set<const Storage*> valued;
+  std::unordered_set<const Storage*> valueless;
   try {
     find_chains();
     find_memory();
   } catch (const Error& error) {
     shortage = error;
     chains_.clear();
-    leave_out_what_lacks_memory(valued);
+    valueless = leave_out_what_lacks_memory();
   }
   const auto move = [this](Tensor& tensor) {
     const Storage* const storage = tensor.storage;
@@ -256,7 +259,7 @@ std::optional<Error> Recording::finish(const std::vector<Tensor*>& living, std::
     made.storage->holds--;
     if (made.storage->refs == 0)
       delete made.storage;
-    else if (shortage && !valued.contains(made.storage))
+    else if (valueless.contains(made.storage))
       made.storage->written = kNoValue;
   }
   made_.clear();

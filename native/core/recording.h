@@ -97,7 +97,8 @@ class Recording {
   void find_chains();
   void find_memory();
   void join_chains();
-  void leave_out_what_lacks_memory(std::unordered_set<const Storage*>& valued);
+  // Gives what would have got its first value.
+  std::unordered_set<const Storage*> leave_out_what_lacks_memory();
   void enqueue(const std::vector<const Tensor*>& inputs);
   void run(const Command& replay);
   // Runs the commands on the inputs at these addresses.
