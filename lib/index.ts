@@ -281,6 +281,13 @@ export {
 export { maskedFill, where } from "./ops/where.js";
 export * as optim from "./optim/index.js";
 export {
+  type MemoryOwner,
+  type MemoryReport,
+  type MemoryReportOptions,
+  type MemoryRow,
+  memoryReport,
+} from "./profiler/memory-report.js";
+export {
   type MachinePeak,
   measurePeak,
   type Profile,

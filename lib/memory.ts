@@ -14,6 +14,7 @@ import { Tensor } from "./tensor.js";
 interface Scope {
   tensors: Tensor[];
   closed: boolean;
+  outer: Scope | null;
 }
 
 const registry = new FinalizationRegistry<number>((id) => native.release(id));
@@ -80,7 +81,7 @@ export function dispose(t: Tensor): void {
 /** Opens a scope by hand, for where a callback would cost; pair with {@link closeScope}. */
 export function openScope(): Scope | null {
   const outer = current;
-  current = { tensors: [], closed: false };
+  current = { tensors: [], closed: false, outer };
   return outer;
 }
 
@@ -118,6 +119,13 @@ function free(scope: Scope, watchRetained = true): void {
     // Saved by a tape that is still alive: if that is never run, the collector frees it.
     if (watchRetained && t.id !== 0) watch(t);
   }
+  scope.tensors = []; // an inner scope that lives on still knows this one
+}
+
+/** The living tensors that the open scopes made. */
+export function* scopedTensors(): Generator<Tensor> {
+  for (let scope = scopeNow(); scope !== null; scope = scope.outer)
+    for (const t of scope.tensors) if (t.id !== 0) yield t;
 }
 
 /** Calls visit for every tensor in a result: a tensor, or arrays, plain objects and maps of results. */
@@ -162,7 +170,7 @@ export function tidy<T>(fn: () => T): T {
   checkFunction("tidy", "fn", fn);
   const outer = scopeNow();
   const before = current;
-  const scope: Scope = { tensors: [], closed: false };
+  const scope: Scope = { tensors: [], closed: false, outer };
   let result: T;
   current = scope;
   try {

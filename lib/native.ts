@@ -48,10 +48,12 @@ export interface Native {
   graphOf(recording: number): string;
   dropRecording(recording: number): void;
   memoryStats(device: number): void;
+  /** For each living tensor 14 numbers: id, memory, bytes of that, which kernel made it or -1, dtype, rank, shape. */
+  livingTensors(device: number): { kernels: string[]; numbers: Float64Array };
   resetPeak(device: number): void;
   /** Notes when kernels run from now on. */
   startProfile(device: number): void;
-  /** Waits, and gives for each kernel that ran five numbers: which, start and end in nanoseconds, bytes, operations. */
+  /** Waits, and gives for each kernel that ran seven numbers: which, start and end in nanoseconds, bytes, operations, start and end in JavaScript. */
   stopProfile(device: number): { kernels: string[]; numbers: Float64Array };
   emptyCache(device: number): void;
   setMemoryLimit(bytes: number, device: number): void;

@@ -83,6 +83,14 @@ export abstract class ParameterGroup {
   }
 
   /** @internal */
+  *settings(): Generator<Tensor> {
+    for (const { settings, none } of this.constants.values()) {
+      yield settings;
+      yield none;
+    }
+  }
+
+  /** @internal */
   dispose(): void {
     for (const { settings, none } of this.constants.values()) {
       settings.dispose();

@@ -19,6 +19,13 @@ export interface ProfileEvent {
   start: number;
   /** Milliseconds. */
   duration: number;
+  /**
+   * Milliseconds in JavaScript from the kernel before until this one was enqueued, without waiting for the device. A replay is
+   * enqueued at once, with its first kernel; the others have 0.
+   */
+  host: number;
+  /** When that began, in milliseconds since the start of the profile. */
+  hostStart: number;
   /** Of all tensors that it read or wrote. */
   bytes: number;
   /** Multiplications and additions, for products and convolutions; else 0. */
@@ -31,6 +38,8 @@ export interface ProfileRow {
   calls: number;
   /** Milliseconds. */
   time: number;
+  /** Milliseconds in JavaScript; see {@link ProfileEvent.host}. */
+  host: number;
   /** Of the time in all kernels, from 0 to 1. */
   share: number;
   bytes: number;
@@ -95,6 +104,7 @@ export class Profile {
           name,
           calls: list.length,
           time,
+          host: sum(list, (e) => e.host),
           share: total > 0 ? time / total : 0,
           bytes,
           gigabytesPerSecond: perSecond(bytes),
@@ -116,11 +126,12 @@ export class Profile {
       String(r.calls),
       r.time.toFixed(3),
       `${(100 * r.share).toFixed(1)} %`,
+      r.host.toFixed(3),
       r.gigabytesPerSecond.toFixed(1),
       r.flops > 0 ? r.gigaflops.toFixed(1) : "",
       `${(100 * r.efficiency).toFixed(0)} %`,
     ]);
-    const header = ["kernel", "calls", "ms", "share", "GB/s", "GFLOP/s", "of peak"];
+    const header = ["kernel", "calls", "ms", "share", "host ms", "GB/s", "GFLOP/s", "of peak"];
     const widths = header.map((h, i) => Math.max(h.length, ...cells.map((row) => row[i].length)));
     const line = (row: string[]) =>
       row
@@ -143,8 +154,10 @@ export class Profile {
     const traceEvents: object[] = [
       { name: "process_name", ph: "M", pid: 0, tid: 0, args: { name: "gradtape" } },
       { name: "thread_name", ph: "M", pid: 0, tid: 0, args: { name: this.device } },
+      { name: "thread_name", ph: "M", pid: 0, tid: 1, args: { name: "JavaScript" } },
     ];
-    for (const { name, start, duration, bytes, flops } of this.events) {
+    for (const { name, start, duration, host, hostStart, bytes, flops } of this.events) {
+      if (host > 0) traceEvents.push({ name, ph: "X", pid: 0, tid: 1, ts: hostStart * 1e3, dur: host * 1e3 });
       traceEvents.push({
         name,
         ph: "X",
@@ -205,12 +218,16 @@ export async function profile(fn: () => unknown, options?: ProfileOptions): Prom
 function eventsOf({ kernels, numbers }: { kernels: string[]; numbers: Float64Array }): ProfileEvent[] {
   const names = kernels.map(operationOf);
   const events: ProfileEvent[] = [];
-  for (let i = 0; i < numbers.length; i += 5) {
-    const [kernel, start, end, bytes, flops] = numbers.subarray(i, i + 5);
+  // JavaScript before the first kernel.
+  const begin = numbers[5];
+  for (let i = 0; i < numbers.length; i += 7) {
+    const [kernel, start, end, bytes, flops, hostStart, hostEnd] = numbers.subarray(i, i + 7);
     events.push({
       name: names[kernel],
-      start: (start - numbers[1]) / 1e6,
+      start: (start - begin) / 1e6,
       duration: (end - start) / 1e6,
+      host: (hostEnd - hostStart) / 1e6,
+      hostStart: hostEnd > 0 ? (hostStart - begin) / 1e6 : 0,
       bytes,
       flops,
     });

@@ -1,6 +1,8 @@
 // What JavaScript asks of devices: their memory, their settings, and which there are.
 #include <algorithm>
 #include <memory>
+#include <unordered_map>
+#include <vector>
 
 #include "addon/errors.h"
 #include "addon/values.h"
@@ -10,8 +12,38 @@
 namespace gt::addon {
 namespace {
 
-// memoryStats(device): writes allocated, peak, reserved, blocks, live tensors, limit and process-wide
-// reserved bytes to the mailbox.
+// Rows of numbers, some of which stand for kernels.
+struct KernelTable {
+  std::vector<const char*> kernels;  // names, each at one address
+  std::vector<double> numbers;
+
+  int64_t number_of(const char* kernel) {
+    const auto at = std::find(kernels.begin(), kernels.end(), kernel);
+    if (at != kernels.end()) return at - kernels.begin();
+    kernels.push_back(kernel);
+    return static_cast<int64_t>(kernels.size()) - 1;
+  }
+
+  // { kernels: string[], numbers: Float64Array }
+  napi_value value(napi_env env) const {
+    napi_value names, buffer, array, result;
+    void* memory;
+    napi_create_array(env, &names);
+    for (size_t i = 0; i < kernels.size(); i++)
+      napi_set_element(env, names, static_cast<uint32_t>(i), text(env, kernels[i]));
+    if (napi_create_arraybuffer(env, numbers.size() * sizeof(double), &memory, &buffer) != napi_ok)
+      throw std::bad_alloc();
+    std::copy(numbers.begin(), numbers.end(), static_cast<double*>(memory));
+    napi_create_typedarray(env, napi_float64_array, numbers.size(), buffer, 0, &array);
+    napi_create_object(env, &result);
+    set_property(env, result, "kernels", names);
+    set_property(env, result, "numbers", array);
+    return result;
+  }
+};
+
+// memoryStats(device): writes allocated, peak, reserved, blocks, live tensors, limit, process-wide reserved
+// bytes and those of the scratch memory of kernels to the mailbox.
 napi_value memory_stats(napi_env env, napi_callback_info info) {
   return entry<1>(env, info, "memoryStats", [&](Addon& addon, napi_value* args) -> napi_value {
     Lane& lane = addon.environment.lane(as_integer(env, args[0], "device"));
@@ -25,7 +57,33 @@ napi_value memory_stats(napi_env env, napi_callback_info info) {
     out[4] = static_cast<double>(addon.environment.live_tensors());
     out[5] = static_cast<double>(budget.limit.load());
     out[6] = static_cast<double>(budget.reserved.load());
+    out[7] = lane.device.type() == DeviceType::cpu ? static_cast<double>(cpu::scratch_bytes()) : 0;
     return nullptr;
+  });
+}
+
+// livingTensors(device) → { kernels: string[], numbers: Float64Array } with, for each tensor, its id, the
+// number of its memory, the bytes of that (0 if a tensor before has it too), the number of the kernel that
+// made it or -1, dtype, rank and a shape of 8.
+napi_value living_tensors(napi_env env, napi_callback_info info) {
+  return entry<1>(env, info, "livingTensors", [&](Addon& addon, napi_value* args) {
+    const int64_t device = as_integer(env, args[0], "device");
+    addon.environment.lane(device);
+    KernelTable table;
+    std::unordered_map<const Storage*, int64_t> known;
+    addon.environment.each_tensor([&](double id, const Tensor& t) {
+      if (t.device != device) return;
+      const auto [at, fresh] = known.try_emplace(t.storage, static_cast<int64_t>(known.size()));
+      const int64_t bytes =
+          fresh && t.storage->has_memory ? CachingAllocator::block_bytes(t.storage->bytes) : 0;
+      const KernelDef* const maker = t.storage->maker;
+      table.numbers.push_back(id);
+      for (const int64_t n : {at->second, bytes, maker ? table.number_of(maker->name) : int64_t{-1},
+                              static_cast<int64_t>(t.dtype), int64_t{t.rank}})
+        table.numbers.push_back(static_cast<double>(n));
+      for (const int64_t size : t.shape) table.numbers.push_back(static_cast<double>(size));
+    });
+    return table.value(env);
   });
 }
 
@@ -109,7 +167,8 @@ napi_value start_profile(napi_env env, napi_callback_info info) {
 }
 
 // stopProfile(device) → { kernels: string[], numbers: Float64Array } with, for each event, the number of its
-// kernel, start and end in nanoseconds, bytes and operations. Waits for what was enqueued.
+// kernel, start and end in nanoseconds, bytes, operations, and start and end of its host time, zeros for all
+// kernels of a replay but the first. Waits for what was enqueued.
 napi_value stop_profile(napi_env env, napi_callback_info info) {
   return entry<1>(env, info, "stopProfile", [&](Addon& addon, napi_value* args) {
     Lane& lane = addon.environment.lane(as_integer(env, args[0], "device"));
@@ -117,33 +176,19 @@ napi_value stop_profile(napi_env env, napi_callback_info info) {
     lane.stream.settle();
     lane.stream.set_profile(nullptr);
     const std::unique_ptr<Profile> profile = std::move(lane.profile);
-    constexpr size_t kFields = 5;
-    const size_t count = profile->events.size();
-    napi_value names, buffer, numbers, result;
-    void* memory;
-    napi_create_array(env, &names);
-    if (napi_create_arraybuffer(env, count * kFields * sizeof(double), &memory, &buffer) != napi_ok)
-      throw std::bad_alloc();
-    napi_create_typedarray(env, napi_float64_array, count * kFields, buffer, 0, &numbers);
-    auto* out = static_cast<double*>(memory);
-    std::vector<const char*> known;
+    KernelTable table;
+    auto host = profile->host.begin();
     for (const ProfileEvent& event : profile->events) {
-      const auto at =
-          static_cast<size_t>(std::find(known.begin(), known.end(), event.kernel) - known.begin());
-      if (at == known.size()) {
-        known.push_back(event.kernel);
-        napi_set_element(env, names, static_cast<uint32_t>(at), text(env, event.kernel));
-      }
-      *out++ = static_cast<double>(at);
-      *out++ = static_cast<double>(event.start);
-      *out++ = static_cast<double>(event.end);
-      *out++ = static_cast<double>(event.bytes);
-      *out++ = event.operations;
+      while (host != profile->host.end() && host->sequence < event.sequence) host++;
+      HostSpan span{};
+      if (host != profile->host.end() && host->sequence == event.sequence) span = *host++;
+      for (const int64_t n : {table.number_of(event.kernel), event.start, event.end, event.bytes})
+        table.numbers.push_back(static_cast<double>(n));
+      table.numbers.push_back(event.operations);
+      table.numbers.push_back(static_cast<double>(span.start));
+      table.numbers.push_back(static_cast<double>(span.end));
     }
-    napi_create_object(env, &result);
-    set_property(env, result, "kernels", names);
-    set_property(env, result, "numbers", numbers);
-    return result;
+    return table.value(env);
   });
 }
 
@@ -202,6 +247,7 @@ void add_devices(Addon& addon, napi_value exports) {
   add_function(addon, exports, "setCuda", set_cuda_entry);
   add_function(addon, exports, "memoryStats", memory_stats);
   add_function(addon, exports, "resetPeak", reset_peak);
+  add_function(addon, exports, "livingTensors", living_tensors);
   add_function(addon, exports, "startProfile", start_profile);
   add_function(addon, exports, "stopProfile", stop_profile);
   add_function(addon, exports, "emptyCache", empty_cache);

@@ -77,7 +77,9 @@ napi_value call_kernel(napi_env env, napi_callback_info info) {
     for (size_t i = 0; i < argc; i++) {
       const ArgKind kind = def->kinds[i];
       if ((kind == ArgKind::out || kind == ArgKind::opt_out) && command.args[i].tensor) {
-        command.args[i].tensor->storage->written = sequence;
+        Storage& storage = *command.args[i].tensor->storage;
+        storage.written = sequence;
+        if (!storage.maker) storage.maker = def;
       }
     }
     if (def->keeps >= 0) command.args[def->keeps].tensor->storage->kept = true;

@@ -85,6 +85,7 @@ napi_value read_sync(napi_env env, napi_callback_info info) {
     enqueue_read(pending);
     pending->lane->stream.wait_idle();
     pending->over.wait(false);
+    pending->lane->stream.waited();
     if (pending->failure) {
       napi_value error = failure_error(addon, *pending->failure);
       pending->lane->acknowledge(*pending->failure);
@@ -147,6 +148,7 @@ void complete(napi_env env, napi_value, void*, void* data) {
   Addon& addon = *read->addon;
   if (addon.pending.erase(read) == 0) return;
   if (addon.pending.empty()) napi_unref_threadsafe_function(env, addon.completions);
+  read->lane->stream.waited();
   napi_value error = nullptr;
   if (read->failure) {
     error = failure_error(addon, *read->failure);
@@ -167,6 +169,7 @@ void synchronize(Addon& addon, Lane& lane) {
   enqueue_read(&wait);
   lane.stream.wait_idle();
   wait.over.wait(false);
+  lane.stream.waited();
   if (!wait.failure) return;
   const std::unique_ptr<Failure> failure(wait.failure);
   napi_value error = failure_error(addon, *failure);

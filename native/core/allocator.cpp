@@ -125,6 +125,10 @@ void CachingAllocator::refuse(int64_t bytes) const {
        source_.shortage().c_str());
 }
 
+int64_t CachingAllocator::block_bytes(int64_t bytes) {
+  return class_size(class_of(std::max<int64_t>(bytes, 1)));
+}
+
 void CachingAllocator::trim() {
   settle();
   for (int index = class_of(kLarge); index < kClasses; index++) {

@@ -46,6 +46,8 @@ class CachingAllocator {
   // that use it must have run when it is deallocated.
   void* allocate_exact(int64_t bytes);
   void deallocate_exact(void* data, int64_t bytes) noexcept;
+  // How much of `allocated` a block of so many bytes takes.
+  static int64_t block_bytes(int64_t bytes);
   // Gives cached large blocks back to the source. Commands that still use them must have run: settle sees to
   // that.
   void trim();

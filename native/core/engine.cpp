@@ -88,6 +88,7 @@ uint64_t Stream::submit() {
   command.settings = settings.load(std::memory_order_relaxed);
   published_.store(tail_, std::memory_order_release);
   engine_.wake();
+  if (profile_) profile_->enqueued(tail_);
   return tail_;
 }
 
@@ -97,6 +98,7 @@ void Stream::wait_until(uint64_t executed) {
     GT_PAUSE();
   }
   if (detached_.load()) fail(ErrorCode::internal, "the process is exiting; nothing is computed any more");
+  const int64_t begin = profile_ ? steady_nanoseconds() : 0;
   wanted_.store(executed);
   for (;;) {
     // Either the engine sees waiting_ after it moved head_, or this thread sees the new head_.
@@ -105,6 +107,11 @@ void Stream::wait_until(uint64_t executed) {
     waiting_.wait(1);
   }
   waiting_.store(0);
+  if (profile_) profile_->host_start += steady_nanoseconds() - begin;
+}
+
+void Stream::waited() {
+  if (profile_) profile_->host_start = steady_nanoseconds();
 }
 
 void Stream::settle() {
@@ -157,16 +164,11 @@ void Stream::forget(const void* from, int64_t bytes) {
 
 void Stream::run_kernel(const Command& command) {
   if (!profile_) return backend_->run(command);
-  const auto now = [] {
-    return std::chrono::duration_cast<std::chrono::nanoseconds>(
-               std::chrono::steady_clock::now().time_since_epoch())
-        .count();
-  };
   ProfileEvent event = describe_event(command);
-  event.start = now();
+  event.start = steady_nanoseconds();
   backend_->run(command);
   backend_->settle();  // on a GPU, the kernel has only been launched
-  event.end = now();
+  event.end = steady_nanoseconds();
   profile_->events.push_back(event);
 }
 

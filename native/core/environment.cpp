@@ -127,7 +127,11 @@ double Environment::insert(Tensor* tensor) {
   }
   slots_[index].tensor = tensor;
   live_++;
-  return index + slots_[index].generation * kSlots;
+  return id_of(index);
+}
+
+double Environment::id_of(size_t slot) const {
+  return static_cast<double>(slot) + slots_[slot].generation * kSlots;
 }
 
 Tensor* Environment::find_or_null(double id) const {

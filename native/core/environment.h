@@ -75,6 +75,13 @@ class Environment {
   Tensor* find(double id) const;  // throws disposed
   Tensor* find_or_null(double id) const;
   int64_t live_tensors() const { return live_; }
+  // Calls visit(id, tensor) for every living tensor.
+  template <class Visit>
+  void each_tensor(const Visit& visit) const {
+    for (size_t i = 0; i < slots_.size(); i++) {
+      if (slots_[i].tensor) visit(id_of(i), *slots_[i].tensor);
+    }
+  }
 
   // The lane of a device, made on first use; throws if there is no such device.
   Lane& lane(int64_t device) {
@@ -109,6 +116,7 @@ class Environment {
     Tensor* tensor = nullptr;
     uint32_t generation = 0;
   };
+  double id_of(size_t slot) const;
   Lane& open_lane(int64_t device);
   void free_storage(Storage* storage, Lane& lane);
   void start_recording(Lane& lane, const std::vector<const Tensor*>& inputs);

@@ -1,5 +1,6 @@
 #include "core/profile.h"
 
+#include <chrono>
 #include <cstring>
 
 #include "core/kernel.h"
@@ -37,8 +38,14 @@ double operations_of(const char* name, const Tensor* const* t) {
 
 }  // namespace
 
+int64_t steady_nanoseconds() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
 ProfileEvent describe_event(const Command& command) {
-  ProfileEvent event{command.def->name, 0, 0, 0, 0};
+  ProfileEvent event{command.def->name, 0, 0, 0, 0, command.sequence};
   const Tensor* tensors[kMaxArgs] = {};
   int count = 0;
   bool whole = true;

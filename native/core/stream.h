@@ -57,6 +57,9 @@ class Stream {
   // Blocks until the engine has launched everything, and with settle() until all of it is over.
   void wait_idle() { wait_until(tail_); }
   void settle();
+  // Nothing but waiting happened since the last command was submitted; see Note [Host time] in
+  // core/profile.h.
+  void waited();
   Backend& backend() { return *backend_; }
   // Engine thread. Runs a kernel, and notes when if there is a profile.
   void run_kernel(const Command& command);

@@ -9,6 +9,8 @@ namespace gt {
 
 constexpr int kMaxRank = 8;
 
+struct KernelDef;
+
 // Memory shared by a tensor and its views. Touched on the JavaScript thread only.
 struct Storage {
   void* data = nullptr;
@@ -19,6 +21,7 @@ struct Storage {
   int64_t recording = -1;  // the number of the one that made it
   bool has_memory = true;  // false while that is at work: `data` is then no address
   bool kept = false;       // kernels may keep copies of it; see Note [Kept weights]
+  const KernelDef* maker = nullptr;  // the first kernel that wrote it as an output
 };
 
 // Never had a value.

@@ -50,6 +50,7 @@ int64_t read_number(const char* path) {
 }
 
 std::atomic<int> threads{0};
+std::atomic<int64_t> scratch_size{0};
 
 // Sends every team thread to a core of its own once, from inside the first parallel region: threads that
 // start on the core of their parent were seen to share it for seconds. With GRADTAPE_PIN=1 they stay there,
@@ -157,6 +158,7 @@ void* scratch(int64_t bytes, int buffer) {
   int64_t& capacity = capacities[buffer];
   if (bytes > capacity) {
     std::free(memory);
+    scratch_size -= capacity;
     capacity = 0;
     // Large buffers are worth huge pages, as tensors are.
     const int64_t page = bytes < Pages::kHuge ? 4096 : Pages::kHuge;
@@ -166,8 +168,11 @@ void* scratch(int64_t bytes, int buffer) {
       fail(ErrorCode::out_of_memory, "requested %lld bytes of scratch memory", static_cast<long long>(size));
     if (page == Pages::kHuge) madvise(memory, static_cast<size_t>(size), MADV_HUGEPAGE);
     capacity = size;
+    scratch_size += capacity;
   }
   return memory;
 }
+
+int64_t scratch_bytes() { return scratch_size; }
 
 }  // namespace gt::cpu

@@ -20,6 +20,8 @@ int available_cores();  // as affinity and cgroup quota allow
 // and is kept. Plans of oneDNN work in buffer 0; a kernel that runs some while it holds memory takes
 // buffer 1.
 void* scratch(int64_t bytes, int buffer = 0);
+// Bytes of all buffers.
+int64_t scratch_bytes();
 constexpr int kWideScratch = 2;  // the buffer of Note [16-bit floats]
 // Throws WantsFloat. Out of line, as what kernel files throw must be.
 [[noreturn]] void want_float();

@@ -46,7 +46,15 @@ for (const { name, device, reason } of testDevices()) {
         if (i > 0)
           expect(e.start).toBeGreaterThanOrEqual(p.events[i - 1].start + p.events[i - 1].duration - 1e-6);
       }
-      expect(p.events[0].start).toBe(0);
+      expect(p.events[0].hostStart).toBe(0);
+      for (const [i, e] of p.events.entries()) {
+        expect(e.host).toBeGreaterThan(0);
+        expect(e.start).toBeGreaterThanOrEqual(e.hostStart + e.host - 0.5); // the engine may be faster than the clock is read
+        if (i > 0)
+          expect(e.hostStart).toBeGreaterThanOrEqual(p.events[i - 1].hostStart + p.events[i - 1].host - 1e-6);
+      }
+      const host = p.events.reduce((sum, e) => sum + e.host, 0);
+      expect(host).toBeLessThanOrEqual(p.wallTime);
       expect(p.deviceTime).toBeLessThanOrEqual(p.wallTime);
       expect(p.hostTime).toBeLessThanOrEqual(p.wallTime);
     });
@@ -68,6 +76,9 @@ for (const { name, device, reason } of testDevices()) {
       captured(x);
       captured(x);
       expect(await names(() => captured(x))).toEqual(eager);
+      // One call enqueues them all.
+      const replay = await profile(() => tidy(() => captured(x)), { ...on, peak });
+      expect(replay.events.map((e) => e.host > 0)).toEqual(replay.events.map((_, i) => i === 0));
       captured.dispose();
     });
   });
@@ -88,7 +99,7 @@ describe("profile", () => {
     );
     expect(rows.reduce((sum, r) => sum + r.share, 0)).toBeCloseTo(1, 6);
     const lines = p.table().split("\n");
-    expect(lines[0]).toMatch(/^kernel +calls +ms +share +GB\/s +GFLOP\/s +of peak$/);
+    expect(lines[0]).toMatch(/^kernel +calls +ms +share +host ms +GB\/s +GFLOP\/s +of peak$/);
     expect(lines).toHaveLength(4);
     expect(lines.at(-1)).toMatch(
       /^3 kernels, [\d.]+ ms of [\d.]+ ms on cpu, .* peak 10\.0 GB\/s, 100\.0 GFLOP\/s$/,
@@ -96,9 +107,46 @@ describe("profile", () => {
     const path = join(temporaryFolder(), "trace.json");
     await p.saveChromeTrace(path);
     const trace = JSON.parse(await readFile(path, "utf8"));
-    const complete = trace.traceEvents.filter((e: { ph: string }) => e.ph === "X");
-    expect(complete.map((e: { name: string }) => e.name)).toEqual(["matmul", "matmul", "addScalar"]);
-    expect(complete[0]).toMatchObject({ ts: 0, args: { flops: 2e6 } });
+    for (const tid of [0, 1]) {
+      const complete = trace.traceEvents.filter(
+        (e: { ph: string; tid: number }) => e.ph === "X" && e.tid === tid,
+      );
+      expect(complete.map((e: { name: string }) => e.name)).toEqual(["matmul", "matmul", "addScalar"]);
+      expect(complete[0]).toMatchObject(tid === 0 ? { args: { flops: 2e6 } } : { ts: 0 });
+    }
+  });
+
+  it("tells JavaScript's time from time spent waiting", async () => {
+    const x = ones([300, 300]);
+    const busy = (milliseconds: number) => {
+      const end = performance.now() + milliseconds;
+      while (performance.now() < end);
+    };
+    const p = await profile(
+      async () => {
+        busy(20);
+        tidy(() => {
+          let y = x;
+          for (let i = 0; i < 30; i++) y = matmul(y, x);
+          y.dataSync();
+          x.add(1);
+          busy(10);
+          x.sub(1);
+        });
+        const y = matmul(x, x);
+        await y.data();
+        y.mul(2).dispose();
+        y.dispose();
+      },
+      { peak },
+    );
+    const host = (name: string) => p.events.filter((e) => e.name === name).map((e) => e.host);
+    expect(host("matmul")[0]).toBeGreaterThan(19);
+    expect(host("subScalar")[0]).toBeGreaterThan(9);
+    // Thirty products took their time before these.
+    const products = p.events.filter((e) => e.name === "matmul").reduce((sum, e) => sum + e.duration, 0);
+    expect(host("addScalar")[0] + host("mulScalar")[0]).toBeLessThan(products / 2);
+    expect(p.rows().find((r) => r.name === "subScalar")!.host).toBe(host("subScalar")[0]);
   });
 
   it("measures what the machine reaches", () => {
