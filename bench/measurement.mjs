@@ -7,10 +7,17 @@ import { installedBytes, timeStart } from "./start.mjs";
 /** Who takes part: { key, contestant, work, variant }. */
 function entrants({ work, contestants: keys, beside = {} }, { device, peers }) {
   const listed = keys.map((key) => ({ key, as: key, work }));
-  const changed = Object.entries(beside).map(([key, { as, work: change }]) => ({ key, as, work: { ...work, ...change } }));
+  const changed = Object.entries(beside).map(([key, { as, work: change }]) => ({
+    key,
+    as,
+    work: { ...work, ...change },
+  }));
   return [...listed, ...changed]
     .filter(({ as }) => takesPart(as, device))
-    .filter(({ as }) => contestants[as].family === "gradtape" || peers.some((family) => family === contestants[as].family))
+    .filter(
+      ({ as }) =>
+        contestants[as].family === "gradtape" || peers.some((family) => family === contestants[as].family),
+    )
     .map(({ key, as, work }) => ({ key, as, work, variant: { device, ...contestants[as].variant } }));
 }
 
@@ -56,7 +63,11 @@ export async function measureSuite(suite, benchmarks, options, say) {
       for (const entrant of entrants(benchmark, options)) {
         say.progress(`${benchmark.name}: ${entrant.key}`);
         if (work.kind === "start") {
-          present.push({ ...entrant, measure: () => timeStart(entrant.as), facts: () => ({ bytes: installedBytes(entrant.as) }) });
+          present.push({
+            ...entrant,
+            measure: () => timeStart(entrant.as),
+            facts: () => ({ bytes: installedBytes(entrant.as) }),
+          });
           continue;
         }
         const runner = await runnerOf(entrant);
@@ -66,7 +77,11 @@ export async function measureSuite(suite, benchmarks, options, say) {
           say.warn(`${benchmark.name}: ${entrant.key} does not do this work: ${prepared.error}`);
           continue;
         }
-        present.push({ ...entrant, measure: () => runner.ask({ ask: "measure" }), facts: () => runner.ask({ ask: "facts" }) });
+        present.push({
+          ...entrant,
+          measure: () => runner.ask({ ask: "measure" }),
+          facts: () => runner.ask({ ask: "facts" }),
+        });
       }
       const failed = new Set();
       for (let round = 0; round < rounds; round++) {

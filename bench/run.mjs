@@ -68,7 +68,8 @@ const options = {
   rounds: flags.rounds === undefined ? undefined : count("--rounds", flags.rounds),
   peers: flags.peers === undefined ? families : flags.peers === "none" ? [] : flags.peers.split(","),
 };
-if (!/^(cpu|cuda:\d+)$/.test(options.device)) fail(`--device must be cpu, cuda or cuda:N, not ${flags.device}`);
+if (!/^(cpu|cuda:\d+)$/.test(options.device))
+  fail(`--device must be cpu, cuda or cuda:N, not ${flags.device}`);
 for (const peer of options.peers)
   if (!families.includes(peer)) fail(`there is no peer ${peer}; there are ${families.join(", ")}`);
 
@@ -83,6 +84,10 @@ const chosen = suites
     ),
   }))
   .filter(({ benchmarks }) => benchmarks.length > 0);
+// The charts are made by what only the repository has.
+const page = flags.save ? await import("./report/page.mjs").catch(() => null) : undefined;
+if (page === null)
+  fail("--save is for gradtape's repository, with its development dependencies; --json prints everything");
 if (flags.save && (flags.quick || names.some((name) => !suites.some((s) => s.name === name))))
   fail("--save keeps whole suites: name suites, or nothing, and leave --quick out");
 if (chosen.length === 0) fail(`no benchmark is called ${names.join(" or ")}; --list prints the names`);
@@ -97,7 +102,11 @@ if (flags.list) {
 const root = fileURLToPath(new URL("..", import.meta.url));
 const git = (...args) => {
   try {
-    return execFileSync("git", args, { cwd: root, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
+    return execFileSync("git", args, {
+      cwd: root,
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "ignore"],
+    }).trim();
   } catch {
     return "";
   }
@@ -123,7 +132,9 @@ for (const { suite, benchmarks } of chosen) {
     title: suite.title,
     device: options.device,
     date: new Date().toISOString().slice(0, 10),
-    commit: git("rev-parse", "--short", "HEAD") + (git("status", "--porcelain", "--", "lib", "native") ? " and changes" : ""),
+    commit:
+      git("rev-parse", "--short", "HEAD") +
+      (git("status", "--porcelain", "--", "lib", "native") ? " and changes" : ""),
     command,
     seconds: Math.round((Date.now() - began) / 1000),
     machine,
@@ -138,6 +149,5 @@ for (const { suite, benchmarks } of chosen) {
   }
 }
 if (flags.save) {
-  const { writePage } = await import("./report/page.mjs");
-  say.warn(`written: ${(await writePage()).join(", ")}`);
+  say.warn(`written: ${(await page.writePage()).join(", ")}`);
 }

@@ -1,14 +1,18 @@
 // What a program pays before its first operation: a process that imports a library, adds two numbers with it and ends is timed, and
 // what the library takes on the disk is counted.
 import { execFileSync } from "node:child_process";
-import { lstatSync, readdirSync } from "node:fs";
+import { existsSync, lstatSync, readdirSync } from "node:fs";
 import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const node = (code) => [process.execPath, "--input-type=module", "-e", code];
-const tfjs = (backend) => [process.execPath, fileURLToPath(new URL("peers/tfjs_start.mjs", import.meta.url)), backend];
+const tfjs = (backend) => [
+  process.execPath,
+  fileURLToPath(new URL("peers/tfjs_start.mjs", import.meta.url)),
+  backend,
+];
 
 const programs = {
   gradtape: node('import { ones } from "gradtape"; ones([1]).add(1).itemSync();'),
@@ -38,22 +42,34 @@ export function installedBytes(key) {
       return [...parts, ...nativeFiles()].reduce((sum, path) => sum + bytesUnder(path), 0);
     }
     if (key.startsWith("TensorFlow.js")) {
-      const packages = dirname(dirname(createRequire(import.meta.url).resolve("@tensorflow/tfjs/package.json")));
+      const packages = dirname(
+        dirname(createRequire(import.meta.url).resolve("@tensorflow/tfjs/package.json")),
+      );
       return bytesUnder(packages);
     }
     const name = key === "PyTorch" ? "torch" : "tensorflow";
     const find = `import importlib.util as u; print(u.find_spec("${name}").submodule_search_locations[0])`;
-    return bytesUnder(execFileSync("python3", ["-c", find], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim());
+    return bytesUnder(
+      execFileSync("python3", ["-c", find], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim(),
+    );
   } catch {
     return undefined;
   }
 }
 
-/** The addon and the shared libraries that it is shipped with, as they are loaded here. */
+/** The addon and what the package ships beside it: oneDNN, the runtime of OpenMP, and the GPU engine where it was built. */
 function nativeFiles() {
-  const loaded = createRequire(import.meta.url)("node-gyp-build").path(root);
-  const addon = readdirSync(dirname(loaded)).map((name) => join(dirname(loaded), name));
-  return addon.filter((path) => /\.node$|\.so(\.\d+)*$/.test(path));
+  const maps =
+    'import { ones } from "gradtape"; ones([1]).itemSync(); process.stdout.write((await import("node:fs")).readFileSync("/proc/self/maps"));';
+  const [command, ...args] = node(maps);
+  const mapped = execFileSync(command, args, { cwd: root, encoding: "utf8" }).match(
+    /\/\S+\.(node|so[.\d]*)$/gm,
+  );
+  const shipped = [...new Set(mapped)].filter((path) =>
+    /gradtape|libdnnl|libgomp|libOpenCL/.test(basename(path)),
+  );
+  const gpu = join(dirname(shipped.find((path) => path.endsWith(".node"))), "libgradtape_cuda.so");
+  return existsSync(gpu) ? [...shipped, gpu] : shipped;
 }
 
 function bytesUnder(path) {

@@ -8,8 +8,8 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { measurePeak } from "gradtape";
 import { peakResidentBytes } from "./memory.mjs";
-import { measure } from "./works/measure.mjs";
 import { works } from "./works/index.mjs";
+import { measure } from "./works/measure.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const require = createRequire(import.meta.url);

@@ -57,7 +57,10 @@ const works = {
     let loss;
     const step = () => {
       loss?.dispose();
-      loss = optimizer.minimize(() => tf.losses.softmaxCrossEntropy(y, model.apply(x, { training: true })), true);
+      loss = optimizer.minimize(
+        () => tf.losses.softmaxCrossEntropy(y, model.apply(x, { training: true })),
+        true,
+      );
     };
     return { step, finish: () => loss?.dataSync() };
   },

@@ -1,9 +1,16 @@
 // The results of a suite as a picture.
-import { compile } from "vega-lite";
+
 import { parse, View } from "vega";
+import { compile } from "vega-lite";
 import { bestPair, timeOf } from "./statistics.mjs";
 
-const colors = { gradtape: "#1f77b4", "gradtape captured": "#0b3d66", PyTorch: "#e07a3f", TensorFlow: "#c9a227", other: "#8f8f8f" };
+const colors = {
+  gradtape: "#1f77b4",
+  "gradtape captured": "#0b3d66",
+  PyTorch: "#e07a3f",
+  TensorFlow: "#c9a227",
+  other: "#8f8f8f",
+};
 
 const config = {
   background: "white",
@@ -83,7 +90,13 @@ export function passChart({ title, results }) {
       y: { field: "work", type: "nominal", sort: null, title: null, axis: { labelLimit: 360 } },
       x: { field: "milliseconds", type: "quantitative", title: "milliseconds of forward and backward" },
       yOffset: { field: "who", sort: who },
-      color: { field: "who", sort: who, title: null, scale: { domain: who, range }, legend: { orient: "bottom" } },
+      color: {
+        field: "who",
+        sort: who,
+        title: null,
+        scale: { domain: who, range },
+        legend: { orient: "bottom" },
+      },
     },
   });
 }
@@ -93,7 +106,10 @@ export function peakChart({ title, results, versions }) {
   const { gigabytesPerSecond, gigaflops } = versions.gradtape.peak;
   const values = results.map(({ title: work, rows: { gradtape } }) => {
     const time = timeOf(gradtape);
-    const [byBytes, byFlops] = [(gradtape.bytes ?? 0) / time / gigabytesPerSecond, (gradtape.flops ?? 0) / time / gigaflops];
+    const [byBytes, byFlops] = [
+      (gradtape.bytes ?? 0) / time / gigabytesPerSecond,
+      (gradtape.flops ?? 0) / time / gigaflops,
+    ];
     return { work, share: Math.max(byBytes, byFlops), bound: byFlops > byBytes ? "arithmetic" : "memory" };
   });
   return toSvg({
@@ -103,7 +119,12 @@ export function peakChart({ title, results, versions }) {
     mark: "bar",
     encoding: {
       y: { field: "work", type: "nominal", sort: null, title: null, axis: { labelLimit: 360 } },
-      x: { field: "share", type: "quantitative", title: "share of the machine's peak", axis: { format: "%" } },
+      x: {
+        field: "share",
+        type: "quantitative",
+        title: "share of the machine's peak",
+        axis: { format: "%" },
+      },
       color: {
         field: "bound",
         title: "peak of",

@@ -11,7 +11,8 @@ export function showTime(ns) {
 
 export const showMilliseconds = (ns) => (ns === undefined ? "—" : (ns / 1e6).toFixed(ns < 1e8 ? 1 : 0));
 export const showRatio = (x) => (x === undefined ? "—" : `${x.toFixed(x < 10 ? 2 : 1)}x`);
-export const showBytes = (n) => (n === undefined ? "" : n < 1e9 ? `${(n / 1e6).toFixed(0)} MB` : `${(n / 1e9).toFixed(2)} GB`);
+export const showBytes = (n) =>
+  n === undefined ? "" : n < 1e9 ? `${(n / 1e6).toFixed(0)} MB` : `${(n / 1e9).toFixed(2)} GB`;
 export const showPercent = (x) => (x === undefined ? "—" : `${(100 * x).toFixed(x < 0.0995 ? 1 : 0)} %`);
 
 /** A table of cells under a header; columns of numbers (all but the first, and those named in `left`) stand right. */

@@ -45,7 +45,15 @@ function goalTable(records) {
         if (!a || !b) return [];
         const { ratio: r, low, high } = ratio(a, b);
         const name = { eager: "", captured: ", captured", best: "", float32: ", against our float32" }[what];
-        return [[`${title}${name}`, `${least}x`, showRatio(r), `${low.toFixed(2)}–${high.toFixed(2)}`, r >= least ? "yes" : "**no**"]];
+        return [
+          [
+            `${title}${name}`,
+            `${least}x`,
+            showRatio(r),
+            `${low.toFixed(2)}–${high.toFixed(2)}`,
+            r >= least ? "yes" : "**no**",
+          ],
+        ];
       });
     }),
   );
@@ -77,12 +85,18 @@ const explained = {
     "The networks and layers of [soumith/convnet-benchmarks](https://github.com/soumith/convnet-benchmarks), forward and backward, in milliseconds.",
   kernels:
     "One operation without gradients. GB/s counts every tensor once. *of peak* is the larger share of two rates: a copy of 64 MB, and a float32 product of 1024 x 1024 matrices. What fits into the cache can be above the former.",
-  start: "The whole life of a process: start, import, one addition, end; and the library's own folder on the disk.",
-  dispatch: "Time in the calling language: the additions themselves run on another thread, or are too small to matter.",
+  start:
+    "The whole life of a process: start, import, one addition, end; and the library's own folder on the disk.",
+  dispatch:
+    "Time in the calling language: the additions themselves run on another thread, or are too small to matter.",
 };
 
-/** The text of docs/benchmarks.md, and the pictures it shows: { text, pictures: { name: svg } }. */
+/**
+ * The text of docs/benchmarks.md, and the pictures it shows by their names.
+ * @returns {Promise<{ text: string, pictures: Record<string, string> }>}
+ */
 export async function makePage(records) {
+  /** @type {Record<string, string>} */
   const pictures = {};
   const sections = [];
   for (const record of records) {
@@ -131,7 +145,8 @@ export async function writePage() {
   const docs = new URL("docs/", root);
   mkdirSync(new URL("benchmarks/", docs), { recursive: true });
   writeFileSync(new URL("benchmarks.md", docs), text);
-  for (const [name, svg] of Object.entries(pictures)) writeFileSync(new URL(`benchmarks/${name}`, docs), `${svg}\n`);
+  for (const [name, svg] of Object.entries(pictures))
+    writeFileSync(new URL(`benchmarks/${name}`, docs), `${svg}\n`);
   return ["docs/benchmarks.md", ...Object.keys(pictures).map((name) => `docs/benchmarks/${name}`)];
 }
 

@@ -3,7 +3,8 @@ import { readFileSync } from "node:fs";
 import { showBytes, showMilliseconds, showPercent, showRatio, showTime, table } from "./format.mjs";
 import { median, ratio, timeOf } from "./statistics.mjs";
 
-const published = (name) => JSON.parse(readFileSync(new URL(`../published/${name}.json`, import.meta.url), "utf8"));
+const published = (name) =>
+  JSON.parse(readFileSync(new URL(`../published/${name}.json`, import.meta.url), "utf8"));
 const isOurs = (key) => key.startsWith("gradtape");
 
 /** Everything about one run of a suite that a terminal shows. */
@@ -49,9 +50,12 @@ function comparison({ results }) {
   const lines = results.flatMap(({ title, rows, images, tokens }) =>
     Object.entries(rows).map(([key, row], i) => {
       const units = images ?? tokens;
-      const speed = units ? `${((units * 1e9) / timeOf(row)).toPrecision(4)} ${images ? "images" : "tokens"}` : "";
+      const speed = units
+        ? `${((units * 1e9) / timeOf(row)).toPrecision(4)} ${images ? "images" : "tokens"}`
+        : "";
       const against = (ours) => {
-        if (rows[ours] === undefined || key === ours || (isOurs(key) && !key.includes("float32"))) return ["", ""];
+        if (rows[ours] === undefined || key === ours || (isOurs(key) && !key.includes("float32")))
+          return ["", ""];
         const { ratio: r, low, high } = ratio(rows[ours], row);
         return [showRatio(r), `${low.toFixed(2)}–${high.toFixed(2)}`];
       };
@@ -103,12 +107,19 @@ function cnnTable({ results, versions, device }) {
       const plain = timeOf(rows["gradtape without cuDNN"]);
       const cpu = timeOf(rows["gradtape on the CPU"]);
       const over = (a, b) => (a === undefined || b === undefined ? undefined : a / b);
-      cells.push(showMilliseconds(plain), showRatio(over(plain, total)), showRatio(over(thenPlain, thenCudnn)));
+      cells.push(
+        showMilliseconds(plain),
+        showRatio(over(plain, total)),
+        showRatio(over(thenPlain, thenCudnn)),
+      );
       cells.push(showMilliseconds(cpu), showRatio(over(cpu, total)), showRatio(over(thenCpu, thenCudnn)));
     }
     cells.push(showMilliseconds(timeOf(torch)), torch ? showRatio(timeOf(torch) / total) : "—");
     const cpuPeak = machines.cpu.gigaflops;
-    cells.push(showMilliseconds(thenCpu), thenCpu === undefined ? "—" : showPercent(flops / thenCpu / cpuPeak));
+    cells.push(
+      showMilliseconds(thenCpu),
+      thenCpu === undefined ? "—" : showPercent(flops / thenCpu / cpuPeak),
+    );
     return cells;
   });
   return table(header, lines);
@@ -117,7 +128,15 @@ function cnnTable({ results, versions, device }) {
 function convnetTable({ results, versions }) {
   const { times } = published("convnet-benchmarks");
   const peak = versions.gradtape.peak.gigaflops;
-  const header = ["work", "forward ms", "backward ms", "total ms", "of peak", "PyTorch", "gradtape is faster by"];
+  const header = [
+    "work",
+    "forward ms",
+    "backward ms",
+    "total ms",
+    "of peak",
+    "PyTorch",
+    "gradtape is faster by",
+  ];
   header.push("published: cuDNN R4 on a Titan X", "native Torch on it");
   const lines = results.map(({ title, work, rows }) => {
     const { gradtape: ours, "PyTorch channels-last": torch } = rows;

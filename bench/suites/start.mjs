@@ -8,7 +8,7 @@ export default {
   benchmarks: [
     {
       name: "import",
-      title: "a process that imports the library, adds two numbers with it and ends",
+      title: "import, add two numbers, end",
       work: { kind: "start" },
       contestants,
       quick: true,

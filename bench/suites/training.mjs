@@ -39,7 +39,7 @@ export default {
     },
     {
       name: "language-model",
-      title: "LSTM language model of 2x650 units, vocabulary 10000, 35 steps, batch 20, dropout, clipping",
+      title: "LSTM language model 2x650, 10000 words, 35 steps, batch 20",
       work: { kind: "language", size: "medium", batch: 20, steps: 35 },
       contestants: [...ours, "PyTorch", "PyTorch, malloc tuned"],
       quick: true,

@@ -1,9 +1,10 @@
 // Every kind of work that gradtape can be measured at.
 import * as dispatch from "./dispatch.mjs";
 import * as inference from "./inference.mjs";
+import * as language from "./language.mjs";
 import * as layer from "./layer.mjs";
 import * as operation from "./operation.mjs";
 import * as passes from "./passes.mjs";
 import * as step from "./step.mjs";
 
-export const works = { dispatch, inference, layer, operation, passes, step };
+export const works = { dispatch, inference, language, layer, operation, passes, step };

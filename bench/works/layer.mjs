@@ -49,7 +49,8 @@ export function prepare({ layer: name, dtype = "float32", ...sizes }, { device }
   const layer = layers[name];
   const model = layer.make(sizes).to(device);
   const shape = typeof layer.input === "function" ? layer.input(sizes) : layer.input;
-  const run = dtype === "float32" ? (x) => model.forward(x) : (x) => autocast({ dtype }, () => model.forward(x));
+  const run =
+    dtype === "float32" ? (x) => model.forward(x) : (x) => autocast({ dtype }, () => model.forward(x));
   const x = inNetwork(shape, dtype, device).requiresGrad_();
   const dy = tidy(() => inNetwork(noGrad(() => run(x)).shape, dtype, device));
   const [first] = model.parameters();

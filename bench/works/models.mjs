@@ -16,7 +16,7 @@ class OverFeat extends nn.Module {
     new nn.Linear(4096, 1000),
   );
   forward(x) {
-    return this.classifier.forward(this.features.forward(x).flatten(1));
+    return this.classifier.forward(this.features.forward(x).flatten({ startDim: 1 }));
   }
 }
 

@@ -8,7 +8,10 @@ const optimizers = {
 };
 
 /** { model, batch, optimizer, dtype }; `captured`: recorded and replayed. */
-export function prepare({ model: name, batch, optimizer: rule = "sgd", dtype = "float32" }, { device, captured }) {
+export function prepare(
+  { model: name, batch, optimizer: rule = "sgd", dtype = "float32" },
+  { device, captured },
+) {
   manualSeed(1);
   const { model, input, target } = network(name, batch, device);
   const [x, y] = [input(), target()];

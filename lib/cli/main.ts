@@ -34,6 +34,7 @@ function makeProgram(terminal: Terminal, done: (code: number) => void): Command 
     .helpOption("-h, --help", "print this help")
     .option("--debug", "print stack traces of errors")
     .showHelpAfterError("(gradtape --help lists the commands)")
+    .enablePositionalOptions()
     .exitOverride()
     .configureOutput({
       writeOut: (text) => void terminal.out.write(text),
@@ -91,6 +92,15 @@ function makeProgram(terminal: Terminal, done: (code: number) => void): Command 
     .description("list the models")
     .addOption(json())
     .action(async (flags) => done((await import("./models.js")).modelsCommand(terminal, flags)));
+
+  program
+    .command("bench")
+    .description("measure this machine beside PyTorch and TensorFlow, where they are installed")
+    .argument("[args...]", "suites, benchmarks and options; gradtape bench --help lists them")
+    .helpOption(false)
+    .allowUnknownOption()
+    .passThroughOptions()
+    .action(async (args) => done(await (await import("./bench.js")).benchCommand(terminal, args)));
 
   program
     .command("doctor")

@@ -37,7 +37,7 @@ describe.skipIf(!supported)("the package (made on linux-x64 only)", () => {
   it("holds what runs and what compiles, and nothing else", () => {
     const paths = packed.files.map(({ path }) => path);
     const allowed =
-      /^(LICENSE|README\.md|package\.json|CMakeLists\.txt|binding\.gyp|(bin|data|dist|native|prebuilds)\/|scripts\/(build-native\.mjs|gyp\/))/;
+      /^(LICENSE|README\.md|package\.json|CMakeLists\.txt|binding\.gyp|(bench|bin|data|dist|native|prebuilds)\/|scripts\/(build-native\.mjs|gyp\/))/;
     expect(paths.filter((path) => !allowed.test(path))).toEqual([]);
     expect(paths.filter((path) => /\.test\.|(^|\/)(test|build|node_modules)\//.test(path))).toEqual([]);
     const stale = paths.filter((path) => {
