@@ -131,7 +131,9 @@ if (sanitizer.ok) {
   }
 } else section("compute-sanitizer", true, "not on this machine");
 
-const bench = node(["bench/run.mjs", "--device", "cuda", "--rounds", "5"]);
+// The suites in which a GPU is compared with something: with PyTorch on it, with itself without cuDNN, with the CPU.
+const suites = ["small", "training", "inference", "layers", "dispatch", "kernels", "cnn-benchmarks"];
+const bench = node(["bench/run.mjs", ...suites, "--device", "cuda", "--rounds", "3", "--peers", "PyTorch"]);
 section("benchmarks", bench.ok, `${bench.seconds.toFixed(0)} s`, bench.output);
 
 const date = new Date().toISOString().slice(0, 10);

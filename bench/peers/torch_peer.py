@@ -262,6 +262,17 @@ def dispatch(case, tape):
     return run, 1000
 
 
+def chain(case, size):
+    x = torch.randn(size, device=case.device)
+    gelu = case.compile(lambda x: (x * x * x * 0.044715 + x).mul((2 / torch.pi) ** 0.5).tanh().add(1) * x * 0.5)
+
+    def run():
+        with torch.no_grad():
+            gelu(x)
+
+    return run, 1
+
+
 LARGE = (4096, 4096)
 IMAGES = (16, 64, 56, 56)
 R = torch.randn
@@ -315,7 +326,7 @@ def operation(case, operation):
     return run, 1
 
 
-WORKS = {f.__name__: f for f in [step, language, inference, passes, layer, dispatch, operation]}
+WORKS = {f.__name__: f for f in [step, language, inference, passes, layer, chain, dispatch, operation]}
 
 TARGET = 0.25e9
 SAMPLES = 7

@@ -31,6 +31,16 @@ export default {
       contestants: [...ours, ...images],
     },
     { name: "bottleneck-bfloat16", title: "bottleneck block, autocast to bfloat16", ...mixed("bottleneck") },
+    {
+      name: "elementwise-chain",
+      title: "nine elementwise operations on 3.2 million numbers, forward",
+      work: { kind: "chain", size: 16 * 64 * 56 * 56 },
+      contestants: [
+        ...["gradtape", "gradtape captured", "PyTorch", "PyTorch, malloc tuned"],
+        "PyTorch compiled",
+      ],
+      quick: true,
+    },
     ...[1, 2].map((layers) => ({
       name: `lstm-${layers}`,
       title: `LSTM of ${layers} ${layers === 1 ? "layer" : "layers"}, 35 steps, batch 20, 650 units`,

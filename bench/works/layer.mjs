@@ -72,3 +72,10 @@ function inNetwork(shape, dtype, device) {
   const layout = new nn.Conv2d(shape[1], shape[1], 1, { bias: false }).to(device);
   return noGrad(() => layout.forward(randn(shape, { device })).to(dtype));
 }
+
+/** Floating-point operations of forward and backward of a convolution, of which each product appears three times. */
+export function amounts({ layer, batch, inputs, outputs, kernel, size }) {
+  if (layer !== "conv") return {};
+  const products = batch * inputs * outputs * kernel ** 2 * (size - kernel + 1) ** 2;
+  return { flops: 3 * 2 * products };
+}

@@ -3,18 +3,22 @@ import { models, nn, randint, randn } from "gradtape";
 
 /** What the fast model of Sermanet et al. 2013, https://arxiv.org/abs/1312.6229, computes, without its dropout. */
 class OverFeat extends nn.Module {
-  features = new nn.Sequential(
-    ...[new nn.Conv2d(3, 96, 11, { stride: 4 }), new nn.ReLU(), new nn.MaxPool2d(2)],
-    ...[new nn.Conv2d(96, 256, 5), new nn.ReLU(), new nn.MaxPool2d(2)],
-    ...[new nn.Conv2d(256, 512, 3, { padding: 1 }), new nn.ReLU()],
-    ...[new nn.Conv2d(512, 1024, 3, { padding: 1 }), new nn.ReLU()],
-    ...[new nn.Conv2d(1024, 1024, 3, { padding: 1 }), new nn.ReLU(), new nn.MaxPool2d(2)],
-  );
-  classifier = new nn.Sequential(
-    ...[new nn.Linear(1024 * 6 * 6, 3072), new nn.ReLU()],
-    ...[new nn.Linear(3072, 4096), new nn.ReLU()],
-    new nn.Linear(4096, 1000),
-  );
+  constructor() {
+    super();
+    const conv = (inputs, outputs, kernelSize, options) =>
+      new nn.Conv2d(inputs, outputs, kernelSize, { activation: "relu", ...options });
+    this.features = new nn.Sequential(
+      ...[conv(3, 96, 11, { stride: 4 }), new nn.MaxPool2d(2)],
+      ...[conv(96, 256, 5), new nn.MaxPool2d(2)],
+      ...[conv(256, 512, 3, { padding: 1 }), conv(512, 1024, 3, { padding: 1 })],
+      ...[conv(1024, 1024, 3, { padding: 1 }), new nn.MaxPool2d(2)],
+    );
+    this.classifier = new nn.Sequential(
+      hidden(1024 * 6 * 6, 3072),
+      hidden(3072, 4096),
+      new nn.Linear(4096, 1000),
+    );
+  }
   forward(x) {
     return this.classifier.forward(this.features.forward(x).flatten({ startDim: 1 }));
   }

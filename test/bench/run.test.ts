@@ -72,6 +72,7 @@ describe("gradtape's side", () => {
     { kind: "layer", layer: "conv", batch: 2, inputs: 3, outputs: 4, kernel: 3, size: 8 },
     { kind: "layer", layer: "block", dtype: "bfloat16" },
     { kind: "layer", layer: "lstm", layers: 1 },
+    { kind: "chain", size: 1000 },
     { kind: "dispatch", tape: true },
     ...suites.find((s) => s.name === "kernels")!.benchmarks.map((b) => b.work),
   ];
