@@ -15,7 +15,8 @@ const colors = {
 const config = {
   background: "white",
   font: "sans-serif",
-  axis: { labelLimit: 360, titleFontWeight: "normal" },
+  axis: { labelLimit: 480, titleFontWeight: "normal" },
+  legend: { labelLimit: 320 },
   title: { anchor: "start", fontWeight: "bold" },
 };
 
@@ -23,12 +24,13 @@ const toSvg = (spec) => new View(parse(compile({ config, ...spec }).spec), { ren
 
 /** How many times as fast as the fastest eager PyTorch: bars by work, with a line at 1. */
 export function ratioChart({ title, results }) {
-  const values = results.flatMap(({ title: work, rows, ...rest }) => {
-    const { theirs } = bestPair({ rows, ...rest });
+  const values = results.flatMap(({ title: work, rows }) => {
+    const { theirs } = bestPair({ rows });
     if (theirs === undefined) return [];
     return ["gradtape", "gradtape captured"]
       .filter((who) => rows[who])
-      .map((who) => ({ work, who, ratio: timeOf(theirs.row) / timeOf(rows[who]) }));
+      .map((who) => ({ who, ratio: timeOf(theirs.row) / timeOf(rows[who]) }))
+      .map(({ who, ratio }) => ({ work, who, ratio, one: 1, label: Math.max(ratio, 1) }));
   });
   if (values.length === 0) return undefined;
   const who = [...new Set(values.map((v) => v.who))];
@@ -37,19 +39,23 @@ export function ratioChart({ title, results }) {
     field: "ratio",
     type: "quantitative",
     title: "times as fast as the fastest eager PyTorch",
-    ...(wide && { scale: { type: "log", domainMin: 0.5 } }),
+    ...(wide && {
+      scale: { type: "log", domainMin: 0.5, nice: false },
+      axis: { values: [0.5, 1, 2, 5, 10, 20, 50, 100] },
+    }),
   };
   return toSvg({
     title,
     data: { values },
     width: 480,
-    encoding: { y: { field: "work", type: "nominal", sort: null, title: null, axis: { labelLimit: 360 } } },
+    encoding: { y: { field: "work", type: "nominal", sort: null, title: null, axis: { labelLimit: 480 } } },
     layer: [
       {
-        mark: { type: "bar", ...(wide && { baseline: 1 }) },
+        mark: "bar",
         encoding: {
-          x: wide ? { ...x, stack: null } : x,
-          ...(wide && { x2: { datum: 1 } }),
+          x,
+          // A logarithm has no zero for a bar to start from.
+          ...(wide && { x2: { field: "one" } }),
           yOffset: { field: "who", sort: who },
           color: {
             field: "who",
@@ -63,12 +69,12 @@ export function ratioChart({ title, results }) {
       {
         mark: { type: "text", align: "left", dx: 4, fontSize: 10 },
         encoding: {
-          x: { field: "ratio", type: "quantitative" },
+          x: { field: "label", type: "quantitative" },
           yOffset: { field: "who", sort: who },
           text: { field: "ratio", format: ".2f" },
         },
       },
-      { mark: { type: "rule", color: "#444", strokeDash: [4, 3] }, encoding: { x: { datum: 1 }, y: {} } },
+      { mark: { type: "rule", color: "#444", strokeDash: [4, 3] }, encoding: { x: { datum: 1 }, y: null } },
     ],
   });
 }
@@ -87,7 +93,7 @@ export function passChart({ title, results }) {
     width: 480,
     mark: "bar",
     encoding: {
-      y: { field: "work", type: "nominal", sort: null, title: null, axis: { labelLimit: 360 } },
+      y: { field: "work", type: "nominal", sort: null, title: null, axis: { labelLimit: 480 } },
       x: { field: "milliseconds", type: "quantitative", title: "milliseconds of forward and backward" },
       yOffset: { field: "who", sort: who },
       color: {
@@ -118,7 +124,7 @@ export function peakChart({ title, results, versions }) {
     width: 480,
     mark: "bar",
     encoding: {
-      y: { field: "work", type: "nominal", sort: null, title: null, axis: { labelLimit: 360 } },
+      y: { field: "work", type: "nominal", sort: null, title: null, axis: { labelLimit: 480 } },
       x: {
         field: "share",
         type: "quantitative",

@@ -63,7 +63,7 @@ export default {
     },
     {
       name: "cifar-cnn",
-      title: "CNN for 32x32 images, five convolutions with batch norm, batch 64",
+      title: "CNN for 32x32 images, batch 64",
       work: { kind: "step", model: "cifar-cnn", batch: 64 },
       contestants: images,
       quick: true,
