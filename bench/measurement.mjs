@@ -26,7 +26,7 @@ function entrants({ work, contestants: keys, beside = {} }, { device, peers }) {
  * nanoseconds, or { forward, backward } of each round; a benchmark that gradtape fails at has none. `say` is told how far it is.
  */
 export async function measureSuite(suite, benchmarks, options, say) {
-  const { device, threads } = options;
+  const { threads } = options;
   const rounds = options.rounds ?? (options.quick ? Math.min(3, suite.rounds) : suite.rounds);
   const runners = new Map();
   const versions = {};
@@ -37,13 +37,13 @@ export async function measureSuite(suite, benchmarks, options, say) {
     runners.clear();
   };
   /** The process of an entrant, or null where there can be none. */
-  const runnerOf = async ({ key, as }) => {
+  const runnerOf = async ({ key, as, variant }) => {
     const contestant = contestants[as];
     if (absent.has(contestant.family)) return null;
     if (!runners.has(key)) {
       const runner = new Runner(contestant, threads);
       runners.set(key, runner);
-      const info = await runner.ask({ ask: "info", device });
+      const info = await runner.ask({ ask: "info", device: variant.device });
       if (info.error) {
         runners.delete(key);
         absent.add(contestant.family);
@@ -51,7 +51,8 @@ export async function measureSuite(suite, benchmarks, options, say) {
         say.warn(`${contestant.family} is not here; its columns stay empty (see bench/README.md)`);
         return null;
       }
-      versions[contestant.family] = info;
+      versions[contestant.family] ??= info;
+      if (as === "gradtape on the CPU") versions[as] = { peak: info.peak };
     }
     return runners.get(key);
   };

@@ -80,7 +80,7 @@ const explained = {
   "cnn-benchmarks":
     "The protocol of [jcjohnson/cnn-benchmarks](https://github.com/jcjohnson/cnn-benchmarks): eleven passes in training mode, the first discarded, each on a new random input and with a new random gradient of the output; " +
     "no loss, no update, no copies in the time. *of peak* is the rate of the network's operations against a float32 product of 1024 x 1024 matrices on the same machine; Winograd's algorithm saves multiplications and can be above it. " +
-    "The ratio of two machines is the ratio of their peaks times that of these shares: the published CPU (two Xeon E5-2630 v3, 1229 GFLOP/s) ran at 5 to 16 % of its peak, so most of a published “GPU is 66 times as fast” was the CPU's software.",
+    "A ratio of two machines is that of their peaks times that of the shares of them that are reached: the published CPU ran at 5 to 16 % of its peak, so most of a published “the GPU is 66 times as fast” was the CPU's software.",
   "convnet-benchmarks":
     "The networks and layers of [soumith/convnet-benchmarks](https://github.com/soumith/convnet-benchmarks), forward and backward, in milliseconds.",
   kernels:

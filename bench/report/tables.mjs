@@ -74,27 +74,37 @@ function comparison({ results }) {
   );
 }
 
+/** Nanoseconds of one pass. */
 const part = (row, pass) => (row === undefined ? undefined : median(row.times.map((t) => t[pass])));
 
+const over = (a, b) => (a === undefined || b === undefined ? undefined : a / b);
+
+/** A ratio of two times as that of the machines' peaks times that of the shares of them that were reached. */
+const split = (ratio, peaks) =>
+  ratio === undefined ? "—" : `${ratio.toFixed(1)} = ${peaks.toFixed(1)} x ${(ratio / peaks).toFixed(1)}`;
+
+/** The published times of a network in nanoseconds: { cpu, cudnn, plain }, each if there is one. */
+const publishedTotals = (times) =>
+  Object.fromEntries(
+    Object.entries(times ?? {}).map(([who, [forward, backward]]) => [who, (forward + backward) * 1e6]),
+  );
+
 /**
- * Ours in the form of cnn-benchmarks, beside its published times. `of peak` is the share of the machine's measured rate of a matrix
- * product, and of the published machine's nominal one, that the network's operations are done at: the ratio of two machines is the
- * ratio of their peaks times that of these shares.
+ * Ours in the form of cnn-benchmarks. `of peak` is the share of the machine's measured rate of a matrix product that the network's
+ * operations are done at.
  */
 function cnnTable({ results, versions, device }) {
   const { times, machines } = published("cnn-benchmarks");
   const peak = versions.gradtape.peak.gigaflops;
   const gpu = device !== "cpu";
   const header = ["network", "forward ms", "backward ms", "total ms", "GFLOP", "of peak"];
-  if (gpu) header.push("without cuDNN", "cuDNN gains", "published", "on the CPU", "GPU gains", "published ");
-  header.push("PyTorch", "gradtape is faster by", "published CPU", "of its peak");
+  if (gpu) header.push("without cuDNN", "cuDNN gains", "on the CPU", "GPU gains = peaks x efficiencies");
+  header.push("PyTorch", "gradtape is faster by");
+  if (!gpu) header.push("published CPU", "of its peak", "faster than that by = peaks x efficiencies");
   const lines = results.map(({ title, work, rows }) => {
     const { gradtape: ours, "PyTorch channels-last": torch } = rows;
     const flops = ours.flops;
     const total = timeOf(ours);
-    const then = times[work.model] ?? {};
-    const sum = (times) => (times === undefined ? undefined : (times[0] + times[1]) * 1e6);
-    const [thenCpu, thenCudnn, thenPlain] = [then.cpu, then.cudnn, then.plain].map(sum);
     const cells = [
       title,
       showMilliseconds(part(ours, "forward")),
@@ -106,23 +116,46 @@ function cnnTable({ results, versions, device }) {
     if (gpu) {
       const plain = timeOf(rows["gradtape without cuDNN"]);
       const cpu = timeOf(rows["gradtape on the CPU"]);
-      const over = (a, b) => (a === undefined || b === undefined ? undefined : a / b);
-      cells.push(
-        showMilliseconds(plain),
-        showRatio(over(plain, total)),
-        showRatio(over(thenPlain, thenCudnn)),
-      );
-      cells.push(showMilliseconds(cpu), showRatio(over(cpu, total)), showRatio(over(thenCpu, thenCudnn)));
+      const cpuPeak = versions["gradtape on the CPU"]?.peak.gigaflops;
+      cells.push(showMilliseconds(plain), showRatio(over(plain, total)));
+      cells.push(showMilliseconds(cpu), split(over(cpu, total), peak / cpuPeak));
     }
     cells.push(showMilliseconds(timeOf(torch)), torch ? showRatio(timeOf(torch) / total) : "—");
-    const cpuPeak = machines.cpu.gigaflops;
-    cells.push(
-      showMilliseconds(thenCpu),
-      thenCpu === undefined ? "—" : showPercent(flops / thenCpu / cpuPeak),
-    );
+    if (!gpu) {
+      const { cpu } = publishedTotals(times[work.model]);
+      const thatPeak = machines.cpu.gigaflops;
+      cells.push(showMilliseconds(cpu), cpu ? showPercent(flops / cpu / thatPeak) : "—");
+      cells.push(split(over(cpu, total), peak / thatPeak));
+    }
     return cells;
   });
-  return table(header, lines);
+  return `${table(header, lines)}\n\n${publishedTable(results, { times, machines })}`;
+}
+
+/** What cnn-benchmarks found between its machines, split the same way by the operations that were counted here. */
+function publishedTable(results, { times, machines }) {
+  const { cpu, cudnn } = machines;
+  const header = [
+    "published",
+    "GPU gains = peaks x efficiencies",
+    "CPU of peak",
+    "GPU of peak",
+    "cuDNN gains",
+  ];
+  const lines = results
+    .filter(({ work }) => times[work.model]?.plain)
+    .map(({ title, work, rows }) => {
+      const then = publishedTotals(times[work.model]);
+      const { flops } = rows.gradtape;
+      return [
+        title,
+        split(over(then.cpu, then.cudnn), cudnn.gigaflops / cpu.gigaflops),
+        then.cpu ? showPercent(flops / then.cpu / cpu.gigaflops) : "—",
+        showPercent(flops / then.cudnn / cudnn.gigaflops),
+        showRatio(over(then.plain, then.cudnn)),
+      ];
+    });
+  return `${cpu.name} and ${cudnn.name}:\n\n${table(header, lines)}`;
 }
 
 function convnetTable({ results, versions }) {

@@ -114,9 +114,10 @@ describe("the page", () => {
   it("splits a published ratio of two machines into that of their peaks and that of what they make of them", () => {
     const rows = { gradtape: { times: [{ forward: 1e9, backward: 2e9 }], flops: 150e9 } };
     const text = tableOf(record("cnn-benchmarks", [{ title: "VGG-16", work: { model: "vgg16" }, rows }]));
-    // 150 GFLOP in 3 s at a peak of 100 GFLOP/s; published: 8.495 s at 1229 GFLOP/s.
+    // 150 GFLOP in 3 s at a peak of 100 GFLOP/s; published: 8.49548 s on a CPU of 1229 GFLOP/s, and 128.62 ms on a GPU of 10160.
     expect(text).toMatch(/150 \|\s+50 % /);
-    expect(text).toMatch(/8495 \|\s+1\.4 % /);
+    expect(text).toMatch(/8495 \|\s+1\.4 % \|\s+2\.8 = 0\.1 x 34\.8 \|/);
+    expect(text).toMatch(/66\.1 = 8\.3 x 8\.0 \|\s+1\.4 % \|\s+11 % \|\s+2\.79x \|/);
   });
 
   it("is what the kept results say", async () => {
