@@ -11,7 +11,7 @@ function sources(): string {
   const folder = join(temporaryFolder(), "gradtape");
   const { files } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { files: string[] };
   const published = [...files, "package.json"].filter(
-    (path) => !["data", "dist", "prebuilds"].includes(path),
+    (path) => !["data", "dist", "prebuilds"].includes(path) && !path.startsWith("bench/"),
   );
   for (const path of published) cpSync(join(root, path), join(folder, path), { recursive: true });
   symlinkSync(join(root, "node_modules"), join(folder, "node_modules"));
