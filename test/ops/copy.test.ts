@@ -222,3 +222,57 @@ describe("gradients that rules pass on unchanged", () => {
     expect(g.toArraySync()).toEqual([5, 6]);
   });
 });
+
+describe("a copy between layouts", () => {
+  // Around the sides of tiles and at many of them; transposed, as between layouts of images, and with more around it.
+  const cases: [shape: number[], order: number[]][] = [
+    ...([
+      [7, 9],
+      [8, 2],
+      [64, 64],
+      [65, 129],
+      [300, 70],
+    ].map((shape) => [shape, [1, 0]]) as [number[], number[]][]),
+    [
+      [2, 3, 11, 13],
+      [0, 2, 3, 1],
+    ],
+    [
+      [2, 11, 13, 70],
+      [0, 3, 1, 2],
+    ],
+    [
+      [5, 66, 3, 67],
+      [2, 3, 0, 1],
+    ],
+    [
+      [66, 4, 65],
+      [2, 1, 0],
+    ],
+  ];
+
+  it.each(cases)("of %j to %j has every element at its place", (shape, order) => {
+    const numel = shape.reduce((a, b) => a * b, 1);
+    for (const dtype of everything) {
+      // Values that a uint8 has, too; bool has two.
+      const values = Array.from({ length: numel }, (_, i) =>
+        dtype === "bool" ? ((i * 7) % 3) & 1 : (i * 31) % 251,
+      );
+      const x = tensor(values, { dtype }).reshape(shape);
+      const y = contiguous(x.permute(order));
+      const strides = shape.map((_, d) => shape.slice(d + 1).reduce((a, b) => a * b, 1));
+      const size = order.map((d) => shape[d]);
+      const expected = Array.from({ length: numel }, (_, i) => {
+        let rest = i;
+        let at = 0;
+        for (let d = order.length - 1; d >= 0; d--) {
+          at += (rest % size[d]) * strides[order[d]];
+          rest = Math.floor(rest / size[d]);
+        }
+        return values[at];
+      });
+      expect(Array.from(y.dataSync(), Number), dtype).toEqual(expected);
+      expect(y.shape).toEqual(size);
+    }
+  });
+});
